@@ -1,0 +1,100 @@
+"""Encoded slices, computed once and kept while there is room."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+
+import torch
+
+from medsam2.core.geometry import SliceAxis
+from medsam2.core.intensity import Window
+
+from .frame import SliceFrame
+
+Features = tuple[torch.Tensor, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureKey:
+    """All that an encoded slice depends on."""
+
+    volume: str
+    axis: SliceAxis
+    index: int
+    frame: SliceFrame
+    window: Window
+    weights: str
+    dtype: torch.dtype
+
+
+class FeatureCache:
+    """Least-recently-used store of encoded slices under a budget of bytes; safe across threads.
+
+    Features are handed out as they are stored, so results are the same with a cold, a warm or a
+    full cache.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget = budget_bytes
+        self._kept: collections.OrderedDict[FeatureKey, Features] = collections.OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self.encoded = 0
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes held now."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, key: FeatureKey) -> bool:
+        return key in self._kept
+
+    def get(
+        self,
+        keys: Sequence[FeatureKey],
+        encode: Callable[[Sequence[FeatureKey]], list[Features]],
+    ) -> list[Features]:
+        """Returns the features of ``keys`` in order, encoding in one call those that are missing."""
+        with self._lock:
+            found = {key: self._kept[key] for key in keys if key in self._kept}
+            for key in found:
+                self._kept.move_to_end(key)
+        missing = [key for key in dict.fromkeys(keys) if key not in found]
+        if missing:
+            made = dict(zip(missing, encode(missing), strict=True))
+            found |= made
+            with self._lock:
+                self.encoded += len(missing)
+                for key, features in made.items():
+                    self._put(key, features)
+        return [found[key] for key in keys]
+
+    def shrink(self) -> None:
+        """Frees all that is kept and halves the budget: the answer to a full device."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+            self._budget //= 2
+
+    def clear(self) -> None:
+        """Frees all that is kept."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
+    def _put(self, key: FeatureKey, features: Features) -> None:
+        self._kept[key] = features
+        self._bytes += _nbytes(features)
+        while self._bytes > self._budget and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= _nbytes(oldest)
+
+
+def _nbytes(features: Features) -> int:
+    return sum(level.nbytes for level in features)

@@ -1,0 +1,163 @@
+"""What the model sees of a slice: a crop, resized to the model's square input.
+
+A :class:`SliceFrame` maps between a slice's ``rc`` pixels and the model's ``rc`` pixels (suffix
+``_model``). Both count pixel *centres* at integers, so a crop's edge at ``row0 - 0.5`` falls on
+``-0.5`` of the input. The physical aspect is kept: the longer side in mm fills the input, the rest of
+the square, below or to the right, stays zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+
+from medsam2.core.geometry import BoxRC, FloatArray
+from medsam2.core.intensity import Window
+from medsam2.core.masks import BoolArray
+
+
+@dataclasses.dataclass(frozen=True)
+class SliceFrame:
+    """A crop of a slice and the size the model sees it at.
+
+    Args:
+        crop_rc: inclusive ``row0, col0, row1, col1``.
+        shape_rc: rows and columns of the whole slice.
+        fitted_rc: rows and columns that the crop takes in the model's input.
+        size: the model's input has ``size`` x ``size`` pixels.
+    """
+
+    crop_rc: BoxRC
+    shape_rc: tuple[int, int]
+    fitted_rc: tuple[int, int]
+    size: int
+
+    @classmethod
+    def fit(
+        cls,
+        crop_rc: BoxRC,
+        shape_rc: tuple[int, int],
+        spacing_rc: tuple[float, float],
+        size: int,
+    ) -> SliceFrame:
+        """Fits a crop into ``size`` x ``size`` pixels, keeping its shape in mm."""
+        rows_mm = (crop_rc[2] - crop_rc[0] + 1) * spacing_rc[0]
+        columns_mm = (crop_rc[3] - crop_rc[1] + 1) * spacing_rc[1]
+        scale = size / max(rows_mm, columns_mm)
+        fitted = max(1, round(rows_mm * scale)), max(1, round(columns_mm * scale))
+        return cls(crop_rc, shape_rc, fitted, size)
+
+    @property
+    def crop_shape_rc(self) -> tuple[int, int]:
+        """Rows and columns of the crop."""
+        row0, col0, row1, col1 = self.crop_rc
+        return row1 - row0 + 1, col1 - col0 + 1
+
+    def crop(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A view of the crop in a slice ``[rows, columns, ...]``."""
+        row0, col0, row1, col1 = self.crop_rc
+        return plane[row0 : row1 + 1, col0 : col1 + 1]
+
+    def to_model(self, points_rc: npt.ArrayLike) -> FloatArray:
+        """Maps points ``[..., 2]`` of the slice into the model's input."""
+        points = np.asarray(points_rc, dtype=np.float64)
+        scale = np.array(self.fitted_rc) / np.array(self.crop_shape_rc)
+        return (points - np.array(self.crop_rc[:2]) + 0.5) * scale - 0.5
+
+    def image(self, plane: npt.NDArray[Any], window: Window) -> torch.Tensor:
+        """Returns the windowed crop at the model's size, 0..1, ``[channels, size, size]`` float32.
+
+        Grey slices give one channel, colour slices three.
+        """
+        values = torch.from_numpy(window.apply(self.crop(plane)))
+        values = values[None] if values.ndim == 2 else values.movedim(-1, 0)
+        if values.shape[-2:] != self.fitted_rc:
+            values = F.interpolate(
+                values[None], self.fitted_rc, mode="bilinear", align_corners=False, antialias=True
+            )[0]
+        return self._padded(values)
+
+    def mask(self, mask_rc: BoolArray) -> torch.Tensor:
+        """Returns a mask of the slice at the model's size, 0 or 1, ``[1, 1, size, size]`` float32."""
+        values = torch.from_numpy(np.ascontiguousarray(self.crop(mask_rc))).float()[None, None]
+        if values.shape[-2:] != self.fitted_rc:
+            resized = F.interpolate(
+                values, self.fitted_rc, mode="bilinear", align_corners=False, antialias=True
+            )
+            values = (resized >= 0.5).float()
+        return self._padded(values)
+
+    def logits_to_crop(self, logits: torch.Tensor) -> torch.Tensor:
+        """Resizes logits ``[..., s, s]`` over the input to the crop's own pixels."""
+        whole_rows, whole_columns = logits.shape[-2:]
+        rows = self.fitted_rc[0] * whole_rows / self.size
+        columns = self.fitted_rc[1] * whole_columns / self.size
+        flat = logits.reshape(1, -1, whole_rows, whole_columns).float()
+        if (rows, columns) == (whole_rows, whole_columns):
+            resized = F.interpolate(flat, self.crop_shape_rc, mode="bilinear", align_corners=False)
+        else:
+            resized = self._sample(flat, rows, columns)
+        return resized.reshape(*logits.shape[:-2], *self.crop_shape_rc)
+
+    def mask_from_logits(self, logits: torch.Tensor) -> BoolArray:
+        """Returns the mask ``[rows, columns]`` of the whole slice where logits ``[s, s]`` are > 0."""
+        row0, col0, row1, col1 = self.crop_rc
+        mask_rc = np.zeros(self.shape_rc, dtype=bool)
+        inside = (self.logits_to_crop(logits) > 0).cpu().numpy()
+        mask_rc[row0 : row1 + 1, col0 : col1 + 1] = inside
+        return mask_rc
+
+    def _padded(self, values: torch.Tensor) -> torch.Tensor:
+        bottom, right = self.size - self.fitted_rc[0], self.size - self.fitted_rc[1]
+        return F.pad(values, (0, right, 0, bottom)) if bottom or right else values
+
+    def _sample(self, flat: torch.Tensor, rows: float, columns: float) -> torch.Tensor:
+        """Bilinear samples where the crop's pixels fall on a part of the logits."""
+        crop_rows, crop_columns = self.crop_shape_rc
+        y = (torch.arange(crop_rows, device=flat.device) + 0.5) * (2 * rows / crop_rows)
+        x = (torch.arange(crop_columns, device=flat.device) + 0.5) * (2 * columns / crop_columns)
+        y, x = y / flat.shape[-2] - 1, x / flat.shape[-1] - 1
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)[None]
+        return F.grid_sample(flat, grid, padding_mode="border", align_corners=False)
+
+
+def whole_slice(shape_rc: tuple[int, int]) -> BoxRC:
+    """The box of all pixels of a slice."""
+    return 0, 0, shape_rc[0] - 1, shape_rc[1] - 1
+
+
+def crop_around(
+    box_rc: BoxRC,
+    shape_rc: tuple[int, int],
+    spacing_rc: tuple[float, float],
+    *,
+    context: float = 2.0,
+    least_gain: float = 2.0,
+) -> BoxRC:
+    """Returns the square crop around a box, or the whole slice where a crop gains too little.
+
+    The square's side is ``context`` times the box's longer side in mm, rounded up so that the whole
+    slice's side is a power of two times it, and it lies on a grid of a quarter of its side:
+    neighbouring objects of similar size see the same crop and share its features.
+    """
+    sides = np.array(shape_rc) * np.array(spacing_rc)
+    whole = float(sides.max())
+    box = np.array(box_rc, dtype=np.float64).reshape(2, 2)
+    box_sides = (box[1] - box[0] + 1) * np.array(spacing_rc)
+    halvings = math.floor(math.log2(max(1.0, whole / (context * float(box_sides.max())))))
+    if 2**halvings < least_gain:
+        return whole_slice(shape_rc)
+    side = whole / 2**halvings
+    corner = ((box[0] + box[1] + 1) / 2 * np.array(spacing_rc)) - side / 2
+    corner = np.round(corner / (side / 4)) * (side / 4)
+    corner = np.clip(corner, 0, np.maximum(sides - side, 0))
+    low = np.floor(corner / np.array(spacing_rc)).astype(int)
+    high = np.ceil((corner + side) / np.array(spacing_rc)).astype(int) - 1
+    high = np.minimum(high, np.array(shape_rc) - 1)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

@@ -1,0 +1,133 @@
+"""Moving all runs of a propagation over the slices, in both directions in turn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from medsam2.core.backend import CancelToken, Origin, SliceResult
+from medsam2.core.errors import OutOfMemoryError
+from medsam2.core.masks import PackedMask
+
+from .frame import SliceFrame
+from .plan import Interval
+from .tracker import Estimate, Run, Tracker
+
+LOGIT_LIMIT = 10.0
+"""Beyond this a pixel is certain; it keeps one end's certainty from drowning the other's."""
+
+
+@dataclasses.dataclass(eq=False)
+class Follower:
+    """One interval of one object while it is followed from its end or ends.
+
+    Args:
+        object_id: the object.
+        interval: its slices.
+        frame: its crop.
+        runs: by step, 1 from below and -1 from above.
+    """
+
+    object_id: int
+    interval: Interval
+    frame: SliceFrame
+    runs: dict[int, Run]
+    waiting: dict[int, Estimate] = dataclasses.field(default_factory=dict)
+    """Slices of a two-sided interval that one end has reached."""
+    empty: int = 0
+    """Slices in a row on which the object was not seen."""
+
+    def __post_init__(self) -> None:
+        first, last = self.interval.first, self.interval.last
+        self.next = {step: first if step == 1 else last for step in self.runs}
+
+    def active(self, step: int) -> bool:
+        """Whether slices are left in this direction."""
+        return step in self.next and self.interval.first <= self.next[step] <= self.interval.last
+
+    def take(self, step: int, estimate: Estimate) -> SliceResult | None:
+        """Notes what a run found on its next slice; returns the slice's result once it is final."""
+        index = self.next[step]
+        self.next[step] = index + step
+        if not self.interval.two_sided:
+            self.empty = 0 if estimate.present else self.empty + 1
+            return self._result(index, estimate, Origin.TRACKED)
+        if index not in self.waiting:
+            self.waiting[index] = estimate
+            return None
+        ends = {step: estimate, -step: self.waiting.pop(index)}
+        blended = blend(ends[1], ends[-1], self.interval.weight_above(index))
+        return self._result(index, blended, Origin.BLENDED)
+
+    def give_up(self, step: int) -> Iterator[SliceResult]:
+        """Ends an open-ended interval whose object has gone: the rest of its slices are empty."""
+        nothing = PackedMask.pack(torch.zeros(self.frame.shape_rc, dtype=torch.bool).numpy())
+        while self.active(step):
+            index = self.next[step]
+            self.next[step] = index + step
+            yield SliceResult(self.object_id, index, nothing, 0.0, Origin.TRACKED)
+
+    def _result(self, index: int, estimate: Estimate, origin: Origin) -> SliceResult:
+        mask = PackedMask.pack(self.frame.mask_from_logits(estimate.logits))
+        return SliceResult(self.object_id, index, mask, estimate.score, origin)
+
+
+def blend(below: Estimate, above: Estimate, weight_above: float) -> Estimate:
+    """Averages two estimates' logits by weight."""
+    low, high = (e.logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT) for e in (below, above))
+    logits = torch.lerp(low, high, weight_above)
+    score = (1 - weight_above) * below.score + weight_above * above.score
+    return Estimate(logits, score, below.present or above.present)
+
+
+def sweep(
+    tracker: Tracker, followers: Sequence[Follower], stop_after: int, cancel: CancelToken
+) -> Iterator[tuple[Interval, SliceResult]]:
+    """Follows all intervals to their ends, one slice upwards and one downwards in turn.
+
+    Args:
+        tracker: moves the runs.
+        followers: the intervals.
+        stop_after: slices without the object that end an open-ended interval; 0 never does.
+        cancel: looked at before every slice.
+
+    Raises:
+        CancelledError: the token was set.
+        OutOfMemoryError: the device's memory did not suffice.
+    """
+    while any(f.active(step) for f in followers for step in (1, -1)):
+        for step in (1, -1):
+            waiting = [f for f in followers if f.active(step)]
+            if not waiting:
+                continue
+            cancel.check()
+            index = step * min(step * f.next[step] for f in waiting)
+            moving = [f for f in waiting if f.next[step] == index]
+            furthest = max(step * (f.interval.last if step == 1 else f.interval.first) for f in moving)
+            ahead = range(index, step * furthest + step, step)
+            estimates = _step(tracker, [f.runs[step] for f in moving], index, ahead)
+            for follower, estimate in zip(moving, estimates, strict=True):
+                result = follower.take(step, estimate)
+                if result is not None:
+                    yield follower.interval, result
+                if stop_after and follower.empty >= stop_after:
+                    for nothing in follower.give_up(step):
+                        yield follower.interval, nothing
+
+
+def _step(tracker: Tracker, runs: list[Run], index: int, ahead: range) -> list[Estimate]:
+    try:
+        return tracker.step(runs, index, ahead)
+    except torch.OutOfMemoryError:
+        pass
+    try:
+        tracker.use_less_memory()
+        return tracker.step(runs, index, ())
+    except torch.OutOfMemoryError:
+        msg = (
+            "The device's memory does not suffice for this model, even one slice at a time; close "
+            "other programs, take a smaller model, or --device cpu."
+        )
+        raise OutOfMemoryError(msg) from None

@@ -1,0 +1,57 @@
+"""From a loaded model to a tracker on an opened volume."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from medsam2.core.backend import SessionOptions
+from medsam2.core.intensity import Window
+from medsam2.core.volume import Volume
+from medsam2.models.load import LoadedModel
+
+from .device import Compute
+from .features import FeatureCache
+from .memory_tracker import MemoryTracker
+from .sam2_model import SAM2Model
+from .source import SliceSource
+from .tracker import Tracker
+
+
+class Model(Protocol):
+    """A model on its device, shared by all sessions of a backend."""
+
+    def open(
+        self, volume: Volume, options: SessionOptions, window: Window, features: FeatureCache
+    ) -> Tracker:
+        """Makes a tracker for one volume."""
+        ...
+
+
+def make_model(loaded: LoadedModel, compute: Compute) -> Model:
+    """Puts a loaded model onto its device."""
+    return MemoryModel(loaded, compute)
+
+
+class MemoryModel:
+    """A SAM2-family model."""
+
+    def __init__(self, loaded: LoadedModel, compute: Compute) -> None:
+        self._weights = loaded.weights_sha256
+        self._model = SAM2Model(loaded.module, compute)
+
+    def open(
+        self, volume: Volume, options: SessionOptions, window: Window, features: FeatureCache
+    ) -> Tracker:
+        """Makes a memory tracker."""
+        compute = self._model.compute
+        source = SliceSource(
+            volume,
+            options.axis,
+            window,
+            weights=self._weights,
+            dtype=compute.dtype,
+            encode=self._model.encode,
+            cache=features,
+            batch=compute.encoder_batch,
+        )
+        return MemoryTracker(self._model, source, crop=options.crop)

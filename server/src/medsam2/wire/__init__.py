@@ -1,0 +1,1 @@
+"""The bytes between client and server. numpy and the standard library only."""
