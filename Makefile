@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	--constraint server/constraints.txt --build-constraint server/constraints.txt
+	--constraint server/constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench quality clean
@@ -22,7 +22,6 @@ $(BIN)/python:
 		{ echo "Python 3.11 or later is needed; name it with PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV) || \
 		{ echo "No virtual environment could be made; on Debian install python3-venv." >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.3'
 
 $(VENV)/.runtime: server/pyproject.toml server/constraints.txt | $(BIN)/python
 	$(INSTALL) --editable 'server[cli]'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -153,7 +154,10 @@ def track(model: torch.nn.Module, box: list[list[float]], slices: int) -> list[t
     for t in range(slices):
         image = ((distance < side * 0.2 + t).float() * 2 - 1).expand(1, 3, side, side)
         _, features, positions, sizes = model._prepare_backbone_features(model.forward_image(image))
-        points = {"point_coords": torch.tensor([box]) * side, "point_labels": torch.tensor([[2, 3]])}
+        points = {
+            "point_coords": torch.tensor([box]) * side,
+            "point_labels": torch.tensor([[2, 3]]),
+        }
         output = model.track_step(
             frame_idx=t,
             is_init_cond_frame=t == 0,
@@ -185,7 +189,9 @@ def test_building_imports_neither_torchvision_nor_a_compiled_extension():
         "import sys; from medsam2.models.sam2_builder import *; build_sam2(TINY_RANDOM);"
         "sys.exit(any(n == 'torchvision' or n == 'sam2._C' for n in sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False).returncode == 0
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-W", "error", "-c", code]
+    assert subprocess.run(command, check=False, env=environment).returncode == 0
 
 
 def test_every_option_of_the_model_was_decided():

@@ -2,8 +2,8 @@
 
 A :class:`SliceFrame` maps between a slice's ``rc`` pixels and the model's ``rc`` pixels (suffix
 ``_model``). Both count pixel *centres* at integers, so a crop's edge at ``row0 - 0.5`` falls on
-``-0.5`` of the input. The physical aspect is kept: the longer side in mm fills the input, the rest of
-the square, below or to the right, stays zero.
+``-0.5`` of the input. The crop is turned as on a reading station and keeps its physical aspect: its
+longer side in mm fills the input, the rest of the square, below or to the right, stays zero.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from medsam2.core.geometry import BoxRC, FloatArray
 from medsam2.core.intensity import Window
 from medsam2.core.masks import BoolArray
 
+from .orientation import Orientation
+
 
 @dataclasses.dataclass(frozen=True)
 class SliceFrame:
@@ -29,14 +31,16 @@ class SliceFrame:
     Args:
         crop_rc: inclusive ``row0, col0, row1, col1``.
         shape_rc: rows and columns of the whole slice.
-        fitted_rc: rows and columns that the crop takes in the model's input.
+        fitted_model: rows and columns that the crop takes in the model's input.
         size: the model's input has ``size`` x ``size`` pixels.
+        orientation: how the crop is turned before it is fitted.
     """
 
     crop_rc: BoxRC
     shape_rc: tuple[int, int]
-    fitted_rc: tuple[int, int]
+    fitted_model: tuple[int, int]
     size: int
+    orientation: Orientation = Orientation()
 
     @classmethod
     def fit(
@@ -45,13 +49,14 @@ class SliceFrame:
         shape_rc: tuple[int, int],
         spacing_rc: tuple[float, float],
         size: int,
+        orientation: Orientation = Orientation(),
     ) -> SliceFrame:
         """Fits a crop into ``size`` x ``size`` pixels, keeping its shape in mm."""
         rows_mm = (crop_rc[2] - crop_rc[0] + 1) * spacing_rc[0]
         columns_mm = (crop_rc[3] - crop_rc[1] + 1) * spacing_rc[1]
         scale = size / max(rows_mm, columns_mm)
-        fitted = max(1, round(rows_mm * scale)), max(1, round(columns_mm * scale))
-        return cls(crop_rc, shape_rc, fitted, size)
+        fitted_rc = max(1, round(rows_mm * scale)), max(1, round(columns_mm * scale))
+        return cls(crop_rc, shape_rc, orientation.shape(fitted_rc), size, orientation)
 
     @property
     def crop_shape_rc(self) -> tuple[int, int]:
@@ -66,44 +71,50 @@ class SliceFrame:
 
     def to_model(self, points_rc: npt.ArrayLike) -> FloatArray:
         """Maps points ``[..., 2]`` of the slice into the model's input."""
-        points = np.asarray(points_rc, dtype=np.float64)
-        scale = np.array(self.fitted_rc) / np.array(self.crop_shape_rc)
-        return (points - np.array(self.crop_rc[:2]) + 0.5) * scale - 0.5
+        inside = np.asarray(points_rc, dtype=np.float64) - np.array(self.crop_rc[:2])
+        view = self.orientation.points(inside, self.crop_shape_rc)
+        scale = np.array(self.fitted_model) / np.array(self._view_shape)
+        return (view + 0.5) * scale - 0.5
+
+    def boxes_to_model(self, boxes_rc: npt.ArrayLike) -> FloatArray:
+        """Maps boxes ``[n, 4]`` (first and last pixel) to (x0, y0, x1, y1) of the input.
+
+        First and last pixels go to first and last pixels: a box keeps its edges, half a pixel
+        beyond its corners' centres. Corners are cut at the crop's border.
+        """
+        boxes = np.asarray(boxes_rc, dtype=np.float64).reshape(-1, 2, 2)
+        edges = self.to_model(boxes + [[[-0.5], [0.5]]])
+        low, high = edges.min(axis=1) + 0.5, edges.max(axis=1) - 0.5
+        limit = np.array(self.fitted_model) - 1.0
+        low, high = np.clip(low, 0, limit), np.clip(np.maximum(low, high), 0, limit)
+        return np.concatenate([low[:, ::-1], high[:, ::-1]], axis=1)
 
     def image(self, plane: npt.NDArray[Any], window: Window) -> torch.Tensor:
         """Returns the windowed crop at the model's size, 0..1, ``[channels, size, size]`` float32.
 
         Grey slices give one channel, colour slices three.
         """
-        values = torch.from_numpy(window.apply(self.crop(plane)))
+        values = torch.from_numpy(self.orientation.apply(window.apply(self.crop(plane))))
         values = values[None] if values.ndim == 2 else values.movedim(-1, 0)
-        if values.shape[-2:] != self.fitted_rc:
-            values = F.interpolate(
-                values[None], self.fitted_rc, mode="bilinear", align_corners=False, antialias=True
-            )[0]
-        return self._padded(values)
+        return self._padded(self._resized(values[None])[0])
 
     def mask(self, mask_rc: BoolArray) -> torch.Tensor:
         """Returns a mask of the slice at the model's size, 0 or 1, ``[1, 1, size, size]`` float32."""
-        values = torch.from_numpy(np.ascontiguousarray(self.crop(mask_rc))).float()[None, None]
-        if values.shape[-2:] != self.fitted_rc:
-            resized = F.interpolate(
-                values, self.fitted_rc, mode="bilinear", align_corners=False, antialias=True
-            )
-            values = (resized >= 0.5).float()
-        return self._padded(values)
+        values = torch.from_numpy(self.orientation.apply(self.crop(mask_rc))).float()[None, None]
+        return self._padded((self._resized(values) >= 0.5).float())
 
     def logits_to_crop(self, logits: torch.Tensor) -> torch.Tensor:
         """Resizes logits ``[..., s, s]`` over the input to the crop's own pixels."""
         whole_rows, whole_columns = logits.shape[-2:]
-        rows = self.fitted_rc[0] * whole_rows / self.size
-        columns = self.fitted_rc[1] * whole_columns / self.size
+        rows = self.fitted_model[0] * whole_rows / self.size
+        columns = self.fitted_model[1] * whole_columns / self.size
         flat = logits.reshape(1, -1, whole_rows, whole_columns).float()
         if (rows, columns) == (whole_rows, whole_columns):
-            resized = F.interpolate(flat, self.crop_shape_rc, mode="bilinear", align_corners=False)
+            resized = F.interpolate(flat, self._view_shape, mode="bilinear", align_corners=False)
         else:
             resized = self._sample(flat, rows, columns)
-        return resized.reshape(*logits.shape[:-2], *self.crop_shape_rc)
+        turned = self.orientation.undo(resized)
+        return turned.reshape(*logits.shape[:-2], *self.crop_shape_rc)
 
     def mask_from_logits(self, logits: torch.Tensor) -> BoolArray:
         """Returns the mask ``[rows, columns]`` of the whole slice where logits ``[s, s]`` are > 0."""
@@ -113,15 +124,26 @@ class SliceFrame:
         mask_rc[row0 : row1 + 1, col0 : col1 + 1] = inside
         return mask_rc
 
+    @property
+    def _view_shape(self) -> tuple[int, int]:
+        return self.orientation.shape(self.crop_shape_rc)
+
+    def _resized(self, values: torch.Tensor) -> torch.Tensor:
+        if values.shape[-2:] == self.fitted_model:
+            return values
+        return F.interpolate(
+            values, self.fitted_model, mode="bilinear", align_corners=False, antialias=True
+        )
+
     def _padded(self, values: torch.Tensor) -> torch.Tensor:
-        bottom, right = self.size - self.fitted_rc[0], self.size - self.fitted_rc[1]
+        bottom, right = (self.size - fitted for fitted in self.fitted_model)
         return F.pad(values, (0, right, 0, bottom)) if bottom or right else values
 
     def _sample(self, flat: torch.Tensor, rows: float, columns: float) -> torch.Tensor:
-        """Bilinear samples where the crop's pixels fall on a part of the logits."""
-        crop_rows, crop_columns = self.crop_shape_rc
-        y = (torch.arange(crop_rows, device=flat.device) + 0.5) * (2 * rows / crop_rows)
-        x = (torch.arange(crop_columns, device=flat.device) + 0.5) * (2 * columns / crop_columns)
+        """Bilinear samples where the view's pixels fall on a part of the logits."""
+        view_rows, view_columns = self._view_shape
+        y = (torch.arange(view_rows, device=flat.device) + 0.5) * (2 * rows / view_rows)
+        x = (torch.arange(view_columns, device=flat.device) + 0.5) * (2 * columns / view_columns)
         y, x = y / flat.shape[-2] - 1, x / flat.shape[-1] - 1
         grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)[None]
         return F.grid_sample(flat, grid, padding_mode="border", align_corners=False)

@@ -28,6 +28,7 @@ from medsam2.core.prompts import (
 from .attention import MemoryTokens, join_tokens
 from .features import Features
 from .frame import SliceFrame, crop_around, whole_slice
+from .orientation import display_orientation
 from .sam2_model import Decoded, Memory, SAM2Model
 from .source import SliceSource
 from .tracker import Estimate, Evidence, Run, Target
@@ -70,6 +71,7 @@ class MemoryTracker:
         volume, axis = source.volume, source.axis
         self._shape_rc = volume.shape_rc(axis)
         self._spacing_rc = volume.spacing_rc(axis)
+        self._orientation = display_orientation(volume.affine_ijk_to_ras, axis)
         pointers = min(volume.count(axis), model.pointers)
         self._most_pointers = pointers - 1
         self._batch = model.compute.object_batch
@@ -79,8 +81,12 @@ class MemoryTracker:
         crop = whole_slice(self._shape_rc)
         if self._crop and prompts.roi is not None:
             crop = crop_around(prompts.roi.box_rc, self._shape_rc, self._spacing_rc)
-        frame = SliceFrame.fit(crop, self._shape_rc, self._spacing_rc, self._model.size)
-        return Target(prompts, frame, first, last)
+        frame = SliceFrame.fit(
+            crop, self._shape_rc, self._spacing_rc, self._model.size, self._orientation
+        )
+        target = Target(prompts, frame, first, last)
+        self.anchors(target)
+        return target
 
     def anchors(self, target: Target) -> list[int]:
         """Slices with a box, a line or a mask; the ROI's middle; else those with a click inside."""
@@ -143,6 +149,10 @@ class MemoryTracker:
                     memory.tokens.keys = None
         return [estimates[place] for place in range(len(moving))]
 
+    def mask(self, target: Target, logits: torch.Tensor) -> BoolArray:
+        """Resizes logits from the model's grid to the slice's pixels."""
+        return target.frame.mask_from_logits(logits)
+
     def use_less_memory(self) -> None:
         """Frees kept features and tracks one object at a time from now on."""
         self._source.shrink()
@@ -201,19 +211,20 @@ class MemoryTracker:
         self, target: Target, index: int, prompts: Sequence[Prompt]
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """A slice's prompts as points (x, y) and labels: the last box's corners, then the clicks."""
-        places: list[tuple[float, float]] = []
+        places: list[tuple[float, ...]] = []
         labels: list[int] = []
         box = self._box(target, index, prompts)
         if box is not None:
-            places += [(box[0], box[1]), (box[2], box[3])]
+            corners = target.frame.to_model(np.array(box).reshape(2, 2))
+            places += [tuple(corners.min(axis=0)), tuple(corners.max(axis=0))]
             labels += [2, 3]
         for prompt in prompts:
             if isinstance(prompt, PointPrompt):
-                places.append(prompt.point_rc)
+                places.append(tuple(target.frame.to_model(prompt.point_rc)))
                 labels.append(int(prompt.positive))
         if not places:
             return None
-        xy = target.frame.to_model(np.array(places))[:, ::-1].copy()
+        xy = np.array(places)[:, ::-1].copy()
         device = self._model.compute.device
         coordinates = torch.tensor(xy, dtype=torch.float32, device=device)[None]
         return coordinates, torch.tensor(labels, dtype=torch.int32, device=device)[None]

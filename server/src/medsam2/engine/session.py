@@ -105,7 +105,6 @@ class LocalSession(Session):
             raise NoPromptError(msg)
         used = dataclasses.replace(checked, prompts=inside)
         target = self._tracker.target(used, first, last)
-        self._tracker.anchors(target)
         state = ObjectState(prompts, target)
         if object_id in self._objects:
             state.evidence = self._objects[object_id].evidence
@@ -291,7 +290,7 @@ class LocalSession(Session):
             for step, origin in ((1, interval.below), (-1, interval.above))
             if origin is not None
         }
-        return Follower(object_id, interval, state.target.frame, runs)
+        return Follower(object_id, interval, state.target, self._tracker.mask, runs)
 
     def _complete(self, state: ObjectState, interval: Interval, key: str) -> bool:
         span = range(interval.first, interval.last + 1)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 
 from medsam2.core.backend import CancelToken, Origin, SliceResult
 from medsam2.core.errors import OutOfMemoryError
-from medsam2.core.masks import PackedMask
+from medsam2.core.masks import BoolArray, PackedMask
 
-from .frame import SliceFrame
 from .plan import Interval
-from .tracker import Estimate, Run, Tracker
+from .tracker import Estimate, Run, Target, Tracker
 
 LOGIT_LIMIT = 10.0
 """Beyond this a pixel is certain; it keeps one end's certainty from drowning the other's."""
@@ -26,13 +26,15 @@ class Follower:
     Args:
         object_id: the object.
         interval: its slices.
-        frame: its crop.
+        target: the object's prompts and crop.
+        to_mask: turns logits into a mask of the whole slice.
         runs: by step, 1 from below and -1 from above.
     """
 
     object_id: int
     interval: Interval
-    frame: SliceFrame
+    target: Target
+    to_mask: Callable[[Target, torch.Tensor], BoolArray]
     runs: dict[int, Run]
     waiting: dict[int, Estimate] = dataclasses.field(default_factory=dict)
     """Slices of a two-sided interval that one end has reached."""
@@ -63,14 +65,14 @@ class Follower:
 
     def give_up(self, step: int) -> Iterator[SliceResult]:
         """Ends an open-ended interval whose object has gone: the rest of its slices are empty."""
-        nothing = PackedMask.pack(torch.zeros(self.frame.shape_rc, dtype=torch.bool).numpy())
+        nothing = PackedMask.pack(np.zeros(self.target.frame.shape_rc, dtype=bool))
         while self.active(step):
             index = self.next[step]
             self.next[step] = index + step
             yield SliceResult(self.object_id, index, nothing, 0.0, Origin.TRACKED)
 
     def _result(self, index: int, estimate: Estimate, origin: Origin) -> SliceResult:
-        mask = PackedMask.pack(self.frame.mask_from_logits(estimate.logits))
+        mask = PackedMask.pack(self.to_mask(self.target, estimate.logits))
         return SliceResult(self.object_id, index, mask, estimate.score, origin)
 
 

@@ -1,8 +1,9 @@
 """What the session asks of a tracker, and the values they exchange.
 
 A tracker knows one model and one opened volume. It never touches the session's results: it turns
-prompts into :class:`Evidence`, evidence into *runs*, and moves runs slice by slice. Logits are on the
-model's own output grid (``[s, s]``, see :mod:`~medsam2.engine.frame`), above 0 inside the object.
+prompts into :class:`Evidence`, evidence into *runs*, and moves runs slice by slice. Logits lie on a
+grid of the tracker's choice, the same for all of a target's slices, and are above 0 inside the object;
+they may be averaged before :meth:`Tracker.mask` turns them into a mask.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Estimate:
     """A tracker's opinion of one object on one slice.
 
     Args:
-        logits: ``[s, s]`` float32 over the model's input, above 0 inside.
+        logits: float32 on the tracker's grid, above 0 inside.
         score: confidence, 0 to 1.
         present: whether the object is on the slice at all.
     """
@@ -77,7 +78,12 @@ class Tracker(Protocol):
     """Follows objects through the slices of one opened volume; not safe across threads."""
 
     def target(self, prompts: ObjectPrompts, first: int, last: int) -> Target:
-        """Chooses what the model sees of an object's slices."""
+        """Chooses what the model sees of an object's slices.
+
+        Raises:
+            UnsupportedPromptError: the model can't take one of the prompts.
+            NoPromptError: the prompts leave nothing to start from.
+        """
         ...
 
     def anchors(self, target: Target) -> list[int]:
@@ -105,6 +111,10 @@ class Tracker(Protocol):
 
         ``ahead`` lists slices that will be asked for next, for trackers that encode in batches.
         """
+        ...
+
+    def mask(self, target: Target, logits: torch.Tensor) -> BoolArray:
+        """Turns an estimate's logits, or a blend of two, into a mask of the whole slice."""
         ...
 
     def use_less_memory(self) -> None:

@@ -8,10 +8,13 @@ from medsam2.core.backend import SessionOptions
 from medsam2.core.intensity import Window
 from medsam2.core.volume import Volume
 from medsam2.models.load import LoadedModel
+from medsam2.models.registry import Tracker as Following
 
+from .chain_tracker import ChainTracker
 from .device import Compute
 from .features import FeatureCache
 from .memory_tracker import MemoryTracker
+from .sam1_model import SAM1Model
 from .sam2_model import SAM2Model
 from .source import SliceSource
 from .tracker import Tracker
@@ -29,6 +32,8 @@ class Model(Protocol):
 
 def make_model(loaded: LoadedModel, compute: Compute) -> Model:
     """Puts a loaded model onto its device."""
+    if loaded.card.tracker is Following.CHAIN:
+        return ChainModel(loaded, compute)
     return MemoryModel(loaded, compute)
 
 
@@ -43,15 +48,40 @@ class MemoryModel:
         self, volume: Volume, options: SessionOptions, window: Window, features: FeatureCache
     ) -> Tracker:
         """Makes a memory tracker."""
-        compute = self._model.compute
-        source = SliceSource(
-            volume,
-            options.axis,
-            window,
-            weights=self._weights,
-            dtype=compute.dtype,
-            encode=self._model.encode,
-            cache=features,
-            batch=compute.encoder_batch,
-        )
+        source = _source(self._model, self._weights, volume, options, window, features)
         return MemoryTracker(self._model, source, crop=options.crop)
+
+
+class ChainModel:
+    """A single-slice model: LiteMedSAM, MedSAM or SAM1."""
+
+    def __init__(self, loaded: LoadedModel, compute: Compute) -> None:
+        self._weights = loaded.weights_sha256
+        self._model = SAM1Model(loaded, compute)
+
+    def open(
+        self, volume: Volume, options: SessionOptions, window: Window, features: FeatureCache
+    ) -> Tracker:
+        """Makes a chain tracker."""
+        source = _source(self._model, self._weights, volume, options, window, features)
+        return ChainTracker(self._model, source, crop=options.crop)
+
+
+def _source(
+    model: SAM1Model | SAM2Model,
+    weights: str,
+    volume: Volume,
+    options: SessionOptions,
+    window: Window,
+    features: FeatureCache,
+) -> SliceSource:
+    return SliceSource(
+        volume,
+        options.axis,
+        window,
+        weights=weights,
+        dtype=model.compute.dtype,
+        encode=model.encode,
+        cache=features,
+        batch=model.compute.encoder_batch,
+    )

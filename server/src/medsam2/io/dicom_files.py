@@ -7,14 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import NotAnImageError, NotAVolumeError, TruncatedFileError
-from ..core.geometry import FloatArray
-from ..core.volume import Volume
+from medsam2.core.errors import NotAnImageError, NotAVolumeError, TruncatedFileError
+from medsam2.core.geometry import FloatArray
+from medsam2.core.volume import Volume
+
 from . import itk
 from .dicom_geometry import Plane, arrange, plane_of
 from .files import reading
-from .grids import Array, scaled, default_affine, refuse_2d, refuse_components
+from .grids import Array, default_affine, refuse_2d, refuse_components, scaled
 
+_FRAME_GROUPS = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "PixelValueTransformationSequence",
+)
 _CM = 3
 """DICOM's code for centimetres in the regions of an ultrasound image."""
 
@@ -99,8 +106,7 @@ def _planes_of_frames(path: Path, header: Any) -> list[Plane]:
     for number, own in enumerate(header.PerFrameFunctionalGroupsSequence, start=1):
         merged = pydicom.Dataset()
         for groups in (shared, own):
-            for keyword in ("PlanePositionSequence", "PlaneOrientationSequence",
-                            "PixelMeasuresSequence", "PixelValueTransformationSequence"):  # fmt: skip
+            for keyword in _FRAME_GROUPS:
                 merged.update((groups.get(keyword) or [pydicom.Dataset()])[0])
         if "ImagePositionPatient" not in merged:
             return []
@@ -129,7 +135,7 @@ def _pixel_size_mm(header: Any) -> tuple[float, float]:
         if spacing and len(spacing) == 2 and min(spacing) > 0:
             return float(spacing[1]), float(spacing[0])
     for region in header.get("SequenceOfUltrasoundRegions") or ():
-        x, y = abs(float(region.get("PhysicalDeltaX", 0))), abs(float(region.get("PhysicalDeltaY", 0)))
-        if region.get("PhysicalUnitsXDirection") == _CM and x > 0 and y > 0:
-            return 10 * x, 10 * y
+        delta_x, delta_y = (abs(float(region.get(f"PhysicalDelta{d}") or 0)) for d in "XY")
+        if region.get("PhysicalUnitsXDirection") == _CM and delta_x > 0 and delta_y > 0:
+            return 10 * delta_x, 10 * delta_y
     return 1.0, 1.0

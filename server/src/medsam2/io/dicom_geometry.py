@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import BadGeometryError, NotAVolumeError
-from ..core.geometry import LPS_FROM_RAS, FloatArray, check_affine
+from medsam2.core.errors import BadGeometryError, NotAVolumeError
+from medsam2.core.geometry import LPS_FROM_RAS, FloatArray, check_affine
 
 PARALLEL = 1e-3
 """Largest difference between two images' direction cosines that still counts as parallel."""
@@ -80,8 +80,8 @@ def plane_of(label: str, header: Any) -> Plane:
     lengths = [len(n) for n in numbers]
     if lengths != [3, 6, 2] or not all(np.isfinite(n).all() for n in numbers):
         msg = (
-            f"{label} doesn't say where it lies (position, orientation or pixel spacing is missing); "
-            "choose another series, or convert the images to a volume with known spacing."
+            f"{label} doesn't say where it lies (position, orientation or pixel spacing missing);"
+            " choose another series, or convert the images to a volume with known spacing."
         )
         raise BadGeometryError(msg)
     if 0.0 in numbers[2]:

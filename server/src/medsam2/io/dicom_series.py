@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import AmbiguousSeriesError, NotAVolumeError
-from ..core.volume import Volume
+from medsam2.core.errors import AmbiguousSeriesError, NotAVolumeError
+from medsam2.core.volume import Volume
+
 from . import dicom_files, itk
 from .dicom_geometry import Stack, stack_of
-from .files import natural_key
-from .grids import Array, scaled, refuse_2d
+from .files import natural_key, reading
+from .grids import Array, refuse_2d, scaled
 
 Dataset = Any
 Found = Mapping[str, Sequence[tuple[Path, Dataset]]]
@@ -39,9 +40,10 @@ def find_series(folder: Path) -> Found:
     for path in sorted((p for p in folder.rglob("*") if p.is_file()), key=natural_key):
         if path.name.startswith(".") or path.name.upper() == "DICOMDIR":
             continue
-        if not pydicom.misc.is_dicom(path):
-            continue
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        with reading(path):
+            if not pydicom.misc.is_dicom(path):
+                continue
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
         if "Rows" in header and header.get("Modality", "") not in _NOT_IMAGES:
             found.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((path, header))
     return found
@@ -59,7 +61,7 @@ def choose_series(folder: Path, found: Found, series: str | None) -> str:
     listed = "; ".join(_describe(uid, found[uid]) for uid in found)
     asked = "" if series is None else f" {len(fitting)} of them end in '{series}'."
     msg = (
-        f"The folder {folder} holds {len(found)} series: {listed}.{asked} Choose one (series) by its "
+        f"The folder {folder} holds {len(found)} series: {listed}.{asked} Choose one by its "
         "uid or the unique ending of its uid."
     )
     raise AmbiguousSeriesError(msg)

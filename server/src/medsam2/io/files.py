@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..core.errors import (
+from medsam2.core.errors import (
     DiskFullError,
     NotAnImageError,
     OutputError,

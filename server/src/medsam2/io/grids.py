@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.errors import NotAVolumeError
-from ..core.geometry import LPS_FROM_RAS, FloatArray
+from medsam2.core.errors import NotAVolumeError
+from medsam2.core.geometry import LPS_FROM_RAS, FloatArray
 
 Array = npt.NDArray[Any]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import NotAnImageError, TruncatedFileError
-from ..core.geometry import LPS_FROM_RAS, FloatArray, spacing_ijk
+from medsam2.core.errors import NotAnImageError, TruncatedFileError
+from medsam2.core.geometry import LPS_FROM_RAS, FloatArray, spacing_ijk
+
 from .grids import affine_from_lps
 
 _ENDS_EARLY = ("truncated", "not read completely", "unexpected end", "end of file", "premature")

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import NotAnImageError, NotAVolumeError, UnwritableOutputError
-from ..core.geometry import FloatArray
-from ..core.volume import Volume
+from medsam2.core.errors import NotAnImageError, NotAVolumeError, UnwritableOutputError
+from medsam2.core.geometry import FloatArray
+from medsam2.core.volume import Volume
+
 from . import itk
 from .files import has_suffix, replacing
 from .grids import Array
-from .nrrd_labels import write_nrrd
+from .nrrd_writing import write_layers
 from .placement import place_labels
 from .segments import Segment, Segmentation, check_masks
 from .volumes import read_volume
@@ -49,7 +50,7 @@ def write_labelmap(path: Path, segments: Sequence[Segment], volume: Volume) -> t
         if has_suffix(path, ".mha"):
             _write_metaimage(temporary, labels_kji, volume.affine_ijk_to_ras)
         elif has_suffix(path, ".nrrd"):
-            write_nrrd(temporary, labels_kji, volume.affine_ijk_to_ras)
+            write_layers(temporary, [labels_kji], volume.affine_ijk_to_ras, {})
         else:
             _write_nifti(temporary, labels_kji, volume.affine_ijk_to_ras)
     return tuple(warnings)
@@ -108,11 +109,11 @@ def _write_metaimage(path: Path, labels_kji: Array, affine_ijk_to_ras: FloatArra
     with itk.quiet():
         try:
             sitk.WriteImage(image, str(path), useCompression=True)
-            same = np.array_equal(sitk.GetArrayViewFromImage(sitk.ReadImage(str(path))), labels_kji)
+            same = np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), labels_kji)
         except RuntimeError:
             same = False
     if not same:
         with path.open("ab", buffering=0) as file:  # the system's own reason, if it has one
             file.write(bytes(1 << 20))
-        msg = f"ITK can't write {path.name}; write .nii.gz or .seg.nrrd instead."
+        msg = "The .mha file can't be written; write .nii.gz or .seg.nrrd instead."
         raise UnwritableOutputError(msg)

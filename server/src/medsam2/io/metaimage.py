@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import BadGeometryError, NotAnImageError, TruncatedFileError
-from ..core.volume import Volume
+from medsam2.core.errors import BadGeometryError, NotAnImageError, TruncatedFileError
+from medsam2.core.volume import Volume
+
 from . import itk
 from .files import reading
 from .grids import native, refuse_2d, refuse_components, refuse_more_axes
@@ -87,7 +88,8 @@ def _check_size(path: Path, header: dict[str, str], data_at: int) -> None:
     local = data_file.upper() == "LOCAL"
     if not local and (data_file.upper().startswith("LIST") or "%" in data_file):
         return
-    available = (path.stat().st_size - data_at) if local else (path.parent / data_file).stat().st_size
+    file = path if local else path.parent / data_file
+    available = file.stat().st_size - (data_at if local else 0)
     kind = header.get("elementtype", "").removeprefix("MET_").removesuffix("_ARRAY")
     size = _BYTES.get(kind.removeprefix("U"), 0) * int(header.get("elementnumberofchannels", "1"))
     needed = size * math.prod(int(n) for n in header.get("dimsize", "0").split())

@@ -1,21 +1,23 @@
 """NIfTI volumes, with the geometry of their own header.
 
-The sform counts when its code is set, then the qform, as in 3D Slicer; without either the voxels lie
-as ITK puts them (axes towards left, posterior, superior, the first voxel at the origin). The header
-is read raw, because libraries replace a zero spacing by 1 and drop a shear without a word.
+The sform counts when its code is set, then the qform; without either the voxels lie as ITK puts
+them (axes towards left, posterior, superior, the first voxel at the origin). The header is read
+raw, because libraries replace a zero spacing by 1 and drop a shear without a word.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core.errors import BadGeometryError, NotAnImageError, TruncatedFileError
-from ..core.geometry import FloatArray, check_affine
-from ..core.volume import Volume
+from medsam2.core.errors import BadGeometryError, NotAnImageError, TruncatedFileError
+from medsam2.core.geometry import FloatArray, check_affine
+from medsam2.core.volume import Volume
+
 from .files import reading
 from .grids import (
     Array,
@@ -32,40 +34,32 @@ _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 
 def read_nifti(path: Path, *, allow_2d: bool) -> Volume:
     """Reads a ``.nii`` or ``.nii.gz`` volume; see :func:`~medsam2.io.volumes.read_volume`."""
-    import nibabel
-
-    with reading(path):
-        header = _raw_header(path)
-        try:
-            image = nibabel.load(path)
-        except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError) as e:
-            msg = f"{path.name} is not a NIfTI image ({e}); check what it is."
-            raise NotAnImageError(msg) from e
-        _check_spacing(path, header)
-        affine = check_affine(_affine(header))
-        voxels_ijk = _voxels(path, image, header)
-    voxels_kji = _arrange(path, voxels_ijk, allow_2d=allow_2d)
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    with reading(path), opener(path, "rb") as file:
+        content = file.read()  # to its end, so that a gzip checksum is compared
+    image_class, header = _raw_header(path, content)
+    _check_spacing(path, header)
+    affine = check_affine(_affine(header))
+    voxels_kji = _arrange(path, _voxels(path, image_class, content), allow_2d=allow_2d)
     return Volume(voxels_kji, affine, name=path.name, metadata={"format": "nifti"})
 
 
-def _raw_header(path: Path) -> Any:
-    """Returns the header as it stands in the file, without nibabel's repairs."""
+def _raw_header(path: Path, content: bytes) -> tuple[Any, Any]:
+    """Returns nibabel's image class and the header as it stands, without nibabel's repairs."""
     import nibabel
+    from nibabel.wrapstruct import WrapStructError
 
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rb") as file:
-        start = file.read(4)
-        file.seek(0)
-        size = {int.from_bytes(start, order) for order in ("little", "big")}
-        kind = nibabel.Nifti2Header if 540 in size else nibabel.Nifti1Header
-        if not size & {348, 540}:
-            msg = f"{path.name} is not a NIfTI image; check what it is."
-            raise NotAnImageError(msg)
-        try:
-            return kind.from_fileobj(file, check=False)
-        except nibabel.wrapstruct.WrapStructError as error:
-            msg = f"{path.name} ends within its header; copy or download it again."
-            raise TruncatedFileError(msg) from error
+    sizes = {int.from_bytes(content[:4], order) for order in ("little", "big")}
+    image_class = nibabel.Nifti2Image if 540 in sizes else nibabel.Nifti1Image
+    if not sizes & {348, 540}:
+        msg = f"{path.name} is not a NIfTI image; check what it is."
+        raise NotAnImageError(msg)
+    try:
+        header = image_class.header_class.from_fileobj(io.BytesIO(content), check=False)
+    except WrapStructError as error:
+        msg = f"{path.name} ends within its header; copy or download it again."
+        raise TruncatedFileError(msg) from error
+    return image_class, header
 
 
 def _check_spacing(path: Path, header: Any) -> None:
@@ -88,15 +82,21 @@ def _affine(header: Any) -> FloatArray:
     return np.diag([unit, unit, unit, 1.0]) @ affine
 
 
-def _voxels(path: Path, image: Any, header: Any) -> Array:
+def _voxels(path: Path, image_class: Any, content: bytes) -> Array:
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        image = image_class.from_bytes(content)
+    except (ImageFileError, HeaderDataError) as error:
+        msg = f"{path.name} is not a NIfTI image ({error}); check what it is."
+        raise NotAnImageError(msg) from error
     try:
         voxels_ijk: Array = np.asanyarray(image.dataobj)
     except (OSError, ValueError) as error:
-        if isinstance(error, gzip.BadGzipFile):
-            raise
-        msg = f"{path.name} ends before its {header.get_data_shape()} voxels do; copy it again."
+        msg = f"{path.name} ends before its {image.shape} voxels do; copy or download it again."
         raise TruncatedFileError(msg) from error
-    stored = header.get_data_dtype()
+    stored = image.get_data_dtype()
     return native(voxels_ijk) if voxels_ijk.dtype == stored else scaled(voxels_ijk)
 
 

@@ -1,8 +1,8 @@
 """MedSAM-style ``.npz`` archives.
 
 ``imgs`` is ``[K, J, I]`` (or ``[J, I]``, or RGB with 3 last). ``spacing`` (mm along i, j, k),
-``origin`` and ``direction`` (LPS) are as SimpleITK gives them. ``boxes`` and ``gts`` come back in the
-volume's metadata as ``boxes`` and ``gts_kji``. Nothing in the archive is ever unpickled.
+``origin`` and ``direction`` (LPS) are as SimpleITK gives them. ``boxes`` and ``gts`` come back in
+the volume's metadata as ``boxes`` and ``gts_kji``. Nothing in the archive is ever unpickled.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import BadGeometryError, NotAnImageError, TruncatedFileError
-from ..core.volume import Volume
+from medsam2.core.errors import BadGeometryError, NotAnImageError, TruncatedFileError
+from medsam2.core.volume import Volume
+
 from .files import first_bytes, reading
 from .grids import Array, affine_from_lps, native, refuse_2d, refuse_more_axes
 
@@ -46,7 +47,7 @@ def _load(path: Path) -> dict[str, Array]:
     zipped = first_bytes(path, 2) == b"PK"
     with reading(path):
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return {name: archive[name] for name in _USED if name in archive.files}
         except zipfile.BadZipFile as error:
             msg = f"{path.name} is damaged or incomplete; copy or download it again."

@@ -8,15 +8,23 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..core.errors import BadGeometryError, NotAnImageError, TruncatedFileError
-from ..core.geometry import LPS_FROM_RAS, FloatArray, check_affine
-from ..core.volume import Volume
+from medsam2.core.errors import BadGeometryError, NotAnImageError, TruncatedFileError
+from medsam2.core.geometry import LPS_FROM_RAS, FloatArray, check_affine
+from medsam2.core.volume import Volume
+
 from .files import reading
-from .grids import Array, native, default_affine, refuse_2d, refuse_components, refuse_more_axes
+from .grids import Array, default_affine, native, refuse_2d, refuse_components, refuse_more_axes
 
 Header = dict[str, Any]
 
-_SPACE_SIGNS = {"left": -1, "right": 1, "posterior": -1, "anterior": 1, "inferior": -1, "superior": 1}
+_SPACE_SIGNS = {
+    "left": -1,
+    "right": 1,
+    "posterior": -1,
+    "anterior": 1,
+    "inferior": -1,
+    "superior": 1,
+}
 _SHORT = {"lps": "left-posterior-superior", "ras": "right-anterior-superior",
           "las": "left-anterior-superior"}  # fmt: skip
 _RGB_KINDS = {"RGB-color", "XYZ-color", "3-color", "3-vector", "vector", "list"}
@@ -59,7 +67,7 @@ def load(path: Path) -> tuple[Array, Header]:
         try:
             return nrrd.read_data(header, file, str(path)), header
         except (nrrd.NRRDError, ValueError) as error:
-            if "size" in str(error):
+            if "size" in str(error).lower():
                 msg = f"{path.name} ends before its voxels do; copy or download it again."
                 raise TruncatedFileError(msg) from error
             msg = f"{path.name} can't be read as NRRD ({error}); save it again."

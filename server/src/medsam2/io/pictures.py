@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import NotAnImageError, NotAVolumeError, TruncatedFileError
-from ..core.volume import Volume
+from medsam2.core.errors import NotAnImageError, NotAVolumeError, TruncatedFileError
+from medsam2.core.volume import Volume
+
 from .files import natural_key, reading
 from .grids import Array, default_affine, refuse_2d
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.errors import BadGeometryError
-from ..core.geometry import FloatArray, box_corners, transform_points
-from ..core.volume import Volume
+from medsam2.core.errors import BadGeometryError
+from medsam2.core.geometry import FloatArray, box_corners, transform_points
+from medsam2.core.volume import Volume
+
 from .grids import Array
 
 TOLERANCE_VOXELS = 0.02

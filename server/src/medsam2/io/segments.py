@@ -6,10 +6,10 @@ import colorsys
 import dataclasses
 from collections.abc import Sequence
 
-from ..core.errors import BadGeometryError
-from ..core.geometry import FloatArray
-from ..core.masks import BoolArray
-from ..core.volume import Volume
+from medsam2.core.errors import BadGeometryError
+from medsam2.core.geometry import FloatArray
+from medsam2.core.masks import BoolArray
+from medsam2.core.volume import Volume
 
 Color = tuple[float, float, float]
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import NotAnImageError, NotAVolumeError, TruncatedFileError
-from ..core.volume import Volume
+from medsam2.core.errors import NotAnImageError, NotAVolumeError, TruncatedFileError
+from medsam2.core.volume import Volume
+
 from .files import first_bytes, reading
-from .grids import Array, default_affine
+from .grids import Array, default_affine, refuse_2d
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif")
 
@@ -20,7 +21,7 @@ LIMIT_BYTES = 8 << 30
 _RIFF_HEADER = 8
 
 
-def read_video(path: Path) -> Volume:
+def read_video(path: Path, *, allow_2d: bool) -> Volume:
     """Reads a video, grey when it is stored so, else RGB.
 
     See :func:`~medsam2.io.volumes.read_volume`.
@@ -31,6 +32,8 @@ def read_video(path: Path) -> Volume:
     if not frames:
         msg = f"{path.name} holds no picture; copy it again."
         raise TruncatedFileError(msg)
+    if len(frames) == 1 and not allow_2d:
+        raise refuse_2d(path.name)
     metadata = {"format": "video", "frames_per_second": rate}
     return Volume(np.stack(frames), default_affine(), name=path.name, metadata=metadata)
 

@@ -21,15 +21,32 @@ the origin and index axes towards left, posterior and superior, which is how 3D 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
-from ..core.errors import NotAnImageError
-from ..core.volume import Volume
+from medsam2.core.errors import NotAnImageError
+from medsam2.core.volume import Volume
+
 from . import dicom_files, dicom_series, metaimage, nifti, npz, nrrd_files, pictures, video
 from .files import first_bytes, has_suffix
 
 KNOWN = (
     "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha, .mhd), a DICOM folder or file, .npz, "
     "a picture (.png, .jpg, .tif), a video (.mp4, .avi, .gif) or a folder of frames"
+)
+
+
+class _Reader(Protocol):
+    def __call__(self, path: Path, *, allow_2d: bool) -> Volume: ...
+
+
+_READERS: tuple[tuple[tuple[str, ...], _Reader], ...] = (
+    ((".nii", ".nii.gz"), nifti.read_nifti),
+    ((".nrrd", ".nhdr"), nrrd_files.read_nrrd),
+    ((".mha", ".mhd"), metaimage.read_metaimage),
+    ((".npz",), npz.read_npz),
+    ((".dcm", ".ima"), dicom_files.read_dicom_file),
+    (pictures.SUFFIXES, pictures.read_picture),
+    (video.SUFFIXES, video.read_video),
 )
 
 
@@ -57,19 +74,10 @@ def read_volume(path: Path, *, series: str | None = None, allow_2d: bool = False
     if path.is_dir():
         return _read_folder(path, series, allow_2d=allow_2d)
     start = first_bytes(path, 132)
-    if has_suffix(path, ".nii", ".nii.gz"):
-        return nifti.read_nifti(path, allow_2d=allow_2d)
-    if has_suffix(path, ".nrrd", ".nhdr"):
-        return nrrd_files.read_nrrd(path, allow_2d=allow_2d)
-    if has_suffix(path, ".mha", ".mhd"):
-        return metaimage.read_metaimage(path, allow_2d=allow_2d)
-    if has_suffix(path, ".npz"):
-        return npz.read_npz(path, allow_2d=allow_2d)
-    if has_suffix(path, *pictures.SUFFIXES):
-        return pictures.read_picture(path, allow_2d=allow_2d)
-    if has_suffix(path, *video.SUFFIXES):
-        return video.read_video(path)
-    if start[128:132] == b"DICM" or has_suffix(path, ".dcm", ".ima"):
+    for suffixes, reader in _READERS:
+        if has_suffix(path, *suffixes):
+            return reader(path, allow_2d=allow_2d)
+    if start[128:132] == b"DICM":
         return dicom_files.read_dicom_file(path, allow_2d=allow_2d)
     msg = f"{path.name} is of no known image format; give {KNOWN}."
     raise NotAnImageError(msg)

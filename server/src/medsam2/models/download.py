@@ -34,7 +34,8 @@ Progress = Callable[[int, int | None], None]
 Cancel = Callable[[], bool]
 """Asked often; True ends the download."""
 
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 16
+"""Bytes lost at most when a connection breaks."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 

@@ -38,9 +38,10 @@ def build_litemedsam(
     path = embedded_weights() if checkpoint is None else checkpoint
     model = _untrained()
     load_weights(model, path, sha256=sha256)
-    model.eval()
     if fuse:
         _fold_batch_norms(model)
+    # Also fills the tables of attention biases, which are made on leaving training.
+    model.eval()
     return model
 
 

@@ -77,7 +77,7 @@ def random_weights(config: SAM2Config, seed: int = TINY_RANDOM_SEED) -> nn.Modul
     The caller's random generator is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the CPU's alone; a GPU's stays
         return build_sam2(config)
 
 

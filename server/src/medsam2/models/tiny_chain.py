@@ -24,7 +24,7 @@ def build_tiny_chain(seed: int) -> nn.Module:
     """
     modules = _modules()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the CPU's alone; a GPU's stays
         model = nn.Module()
         model.image_encoder = modules.ImageEncoderViT(
             img_size=IMAGE_SIZE,

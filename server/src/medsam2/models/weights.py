@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,10 +87,12 @@ def _read(path: Path) -> object:
             from safetensors.torch import load_file
 
             return load_file(path, device="cpu")
-        zipped = zipfile.is_zipfile(path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle's protocol; the answer comes anyway
+            zipped = zipfile.is_zipfile(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
-        if "unsupported global" in str(error).lower() or "unsupported class" in str(error).lower():
+        if _could_run_code(path, str(error)):
             msg = (
                 f"{path} could run code when it is read, so it was not read; "
                 "ask its author for a file of plain weights, best as safetensors."
@@ -106,6 +110,15 @@ def _damaged(path: Path) -> ModelError:
     return ModelError(
         f"{path} is damaged, cut short, or no file of weights; download or copy it again."
     )
+
+
+def _could_run_code(path: Path, complaint: str) -> bool:
+    """Whether torch's reader of plain tensors met code to run, or a pickle that is not its own."""
+    if re.search("unsupported (global|class)", complaint, re.IGNORECASE):
+        return True
+    with path.open("rb") as file:
+        pickled = file.read(1) == b"\x80"
+    return pickled and "unsupported operand" in complaint.lower()
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import torch
+from medsam2.core.geometry import SliceAxis
+from medsam2.core.intensity import Window
+from medsam2.engine.features import FeatureCache, FeatureKey
+from medsam2.engine.frame import SliceFrame
+
+FRAME = SliceFrame((0, 0, 7, 7), (8, 8), (8, 8), 8)
+BYTES = 400
+
+
+def key(index: int, **changes) -> FeatureKey:
+    values = {
+        "volume": "v", "axis": SliceAxis.K, "index": index, "frame": FRAME,
+        "window": Window(0, 1), "weights": "w", "dtype": torch.float32,
+    }  # fmt: skip
+    return FeatureKey(**{**values, **changes})
+
+
+def encode(keys):
+    return [(torch.full((BYTES // 4,), float(k.index)),) for k in keys]
+
+
+def test_features_are_made_once_and_given_in_the_order_asked():
+    cache = FeatureCache(10 * BYTES)
+    assert [int(f[0][0]) for f in cache.get([key(2), key(1), key(2)], encode)] == [2, 1, 2]
+    cache.get([key(1), key(2)], encode)
+    assert cache.encoded == 2
+
+
+def test_the_least_recently_used_goes_first_and_the_budget_holds():
+    cache = FeatureCache(3 * BYTES)
+    for index in (0, 1, 2, 0, 3):
+        cache.get([key(index)], encode)
+    assert key(0) in cache and key(1) not in cache
+    assert cache.used_bytes <= 3 * BYTES
+
+
+def test_anything_that_changes_the_encoding_changes_the_key():
+    cache = FeatureCache(100 * BYTES)
+    changes = [
+        {}, {"volume": "u"}, {"axis": SliceAxis.I}, {"window": Window(0, 2)}, {"weights": "x"},
+        {"dtype": torch.bfloat16}, {"frame": SliceFrame((0, 0, 3, 3), (8, 8), (8, 8), 8)},
+    ]  # fmt: skip
+    for change in changes:
+        cache.get([key(0, **change)], encode)
+    assert cache.encoded == len(changes)
+
+
+def test_shrinking_frees_all_and_keeps_less_from_then_on():
+    cache = FeatureCache(4 * BYTES)
+    cache.get([key(i) for i in range(4)], encode)
+    cache.shrink()
+    assert len(cache) == cache.used_bytes == 0
+    for index in range(4):
+        cache.get([key(index)], encode)
+    assert cache.used_bytes == 2 * BYTES

@@ -1,0 +1,1 @@
+"""Measurements: speed against the stock SAM2 predictor, and quality on open data."""
