@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from medsam2.core.masks import BoolArray
 from medsam2.core.volume import Volume
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from medsam2.core.backend import SessionOptions
 from medsam2.core.intensity import resolve_window
 from medsam2.core.volume import Volume

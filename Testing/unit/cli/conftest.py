@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from fake_backend import FakeBackend
+
 from medsam2.cli import local
 from medsam2.cli.main import cli
 from medsam2.core.masks import BoolArray
@@ -93,5 +94,10 @@ def run() -> Run:
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
     """Stands in for the engine."""
     backend = FakeBackend()
-    monkeypatch.setattr(local, "make_backend", lambda *engine: backend)
+
+    def make_backend(*engine: object) -> FakeBackend:
+        backend.closed = False
+        return backend
+
+    monkeypatch.setattr(local, "make_backend", make_backend)
     return backend

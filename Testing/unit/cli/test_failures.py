@@ -9,6 +9,7 @@ from collections.abc import Callable
 import click
 import pytest
 from click.testing import CliRunner
+
 from medsam2.cli.failures import OneLineErrors, debug_option
 from medsam2.core.errors import CancelledError, DeviceError, OutOfMemoryError, PromptError
 
@@ -46,9 +47,7 @@ def raising(error: BaseException) -> Callable[[], None]:
         (ZeroDivisionError("by\nzero"), 1, "Unexpected error (ZeroDivisionError: by zero)"),
     ],
 )
-def test_an_error_is_one_line_and_an_exit_code(
-    error: BaseException, code: int, says: str
-) -> None:
+def test_an_error_is_one_line_and_an_exit_code(error: BaseException, code: int, says: str) -> None:
     result = CliRunner().invoke(a_command(raising(error)), ["act"])
     assert result.exit_code == code
     assert says in result.stderr

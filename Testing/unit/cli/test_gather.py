@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from medsam2.cli import gather
 from medsam2.cli.values import BoxValue, LineValue, PointValue, SliceValue
 from medsam2.core.errors import OutsideVolumeError, PromptError
@@ -50,9 +51,7 @@ def test_a_box_may_be_given_by_any_two_opposite_corners() -> None:
         (SliceAxis.I, (2, 1, 4, 3)),  # j, k given; rows are k
     ],
 )
-def test_a_flat_box_lies_on_its_slice(
-    axis: SliceAxis, box_rc: tuple[int, int, int, int]
-) -> None:
+def test_a_flat_box_lies_on_its_slice(axis: SliceAxis, box_rc: tuple[int, int, int, int]) -> None:
     found = values(BoxValue(None, (1, 2, 3, 4)), SliceValue(None, 7), axis=axis)
     assert found == [BoxPrompt(7, box_rc)]
 

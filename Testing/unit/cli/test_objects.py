@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from medsam2.cli.gather import Given
 from medsam2.cli.objects import check_supported, make_objects
 from medsam2.cli.values import RangeValue

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from medsam2.cli.output import check_fits, check_place, output_path
 from medsam2.core.errors import UnwritableOutputError
 from medsam2.core.volume import Volume

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_backend import FakeBackend
+
 from medsam2.cli import prompt_files
 from medsam2.cli.gather import Given, Grid
 from medsam2.cli.values import FileValue

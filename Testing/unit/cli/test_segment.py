@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 from fake_backend import FakeBackend
+
 from medsam2.cli import local
 from medsam2.core.errors import MedSAM2Error
 from medsam2.io.segmentations import read_segments
@@ -50,9 +51,7 @@ def test_the_geometry_is_the_volumes_own(case: Case, run: Run, fake: FakeBackend
     np.testing.assert_array_equal(segment.mask_kji, ball(LEFT))
 
 
-def test_several_objects_are_segmented_in_one_call(
-    case: Case, run: Run, fake: FakeBackend
-) -> None:
+def test_several_objects_are_segmented_in_one_call(case: Case, run: Run, fake: FakeBackend) -> None:
     out = case.folder / "out.seg.nrrd"
     result = run(
         "segment", case.path, "-o", out, "--box-ijk", f"left ball={box_around(LEFT)}",
@@ -76,6 +75,7 @@ def test_a_click_a_diameter_and_a_flat_box_follow_the_object(
         "segment", case.path, "-o", out, "--point", f"a={i},{j},{k}",
         "--point", f"a={i + 20},{j},{k},-", "--line-ijk", f"b={i - 6},{j},{k},{i + 6},{j},{k}",
         "--box-ijk", f"c={i - 7},{j - 7},{i + 7},{j + 7}", "--slice", f"c={k}",
+        "--model", "tiny-random",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     found = masks(out)
@@ -137,9 +137,7 @@ def test_clean_up_keeps_the_largest_piece(case: Case, run: Run, fake: FakeBacken
     np.testing.assert_array_equal(masks(out)["Segment 1"], right)
 
 
-def test_the_users_own_slices_survive_the_clean_up(
-    case: Case, run: Run, fake: FakeBackend
-) -> None:
+def test_the_users_own_slices_survive_the_clean_up(case: Case, run: Run, fake: FakeBackend) -> None:
     drawn = ball(LEFT)
     drawn[5, 0, 0] = True
     mask = write_mask(case, Segment("ball", drawn))
@@ -167,7 +165,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--box-ijk", "4,4,4,9,9,9", "--range", "9:4"], "is empty"),
     (["--box-ijk", "4,4,4,9,9,9", "--range", "11:13"], "is empty"),
     (["--box-ijk", "4,4,4,9,9,9", "--range", "30:40"], "outside the volume's slices 0..13"),
-    (["--box-ijk", "4,4,4,9"], "has 4 numbers, with no --slice"),
+    (["--box-ijk", "4,4,4,9"], "say which with --slice N"),
     (["--point", "99,1,1"], "lies outside the volume"),
     (["--point", "5,5,5"], "takes no point prompt"),
     (["--box-ijk", "4,4,4,9,9,9", "--model", "lightmedsam"], "did you mean litemedsam"),
@@ -194,7 +192,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     before = case.files
     result = run("segment", "scan.nii.gz", *options, "-o", "out.seg.nrrd")
     assert result.exit_code == 2, result.output
-    assert says.split(", with")[0] in result.stderr or "--slice N" in result.stderr
+    assert says in result.stderr
     assert result.stderr.count("\n") == 1
     assert case.files == before
     assert not fake.sessions, "nothing may be computed"
@@ -246,9 +244,7 @@ def test_a_place_that_cannot_be_written_is_told_first(
     assert not fake.sessions
 
 
-def test_an_existing_file_is_replaced_when_asked(
-    case: Case, run: Run, fake: FakeBackend
-) -> None:
+def test_an_existing_file_is_replaced_when_asked(case: Case, run: Run, fake: FakeBackend) -> None:
     out = case.folder / "out.nii"
     out.write_text("old")
     arguments = ("segment", case.path, "--box-ijk", box_around(LEFT), "-o", out)
@@ -280,9 +276,7 @@ def test_a_failure_half_way_writes_nothing(
     backend = FakeBackend(on_slice=failing(error, after=3))
     monkeypatch.setattr(local, "make_backend", lambda *engine: backend)
     before = case.files
-    result = run(
-        "segment", case.path, "--box-ijk", box_around(LEFT), "-o", case.folder / "out.nii"
-    )
+    result = run("segment", case.path, "--box-ijk", box_around(LEFT), "-o", case.folder / "out.nii")
     assert result.exit_code == code
     assert says in result.stderr
     assert case.files == before
@@ -303,9 +297,7 @@ def test_ctrl_c_stops_within_one_slice_and_writes_nothing(
     monkeypatch.setattr(local, "make_backend", lambda *engine: backend)
     handler = signal.getsignal(signal.SIGINT)
     before = case.files
-    result = run(
-        "segment", case.path, "--box-ijk", box_around(LEFT), "-o", case.folder / "out.nii"
-    )
+    result = run("segment", case.path, "--box-ijk", box_around(LEFT), "-o", case.folder / "out.nii")
     assert result.exit_code == 130
     assert result.stderr == "Error: Cancelled after 3 slices; nothing was written.\n"
     assert len(made) == 3

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from medsam2.cli import values
 from medsam2.cli.values import BoxValue, FileValue, LineValue, PointValue, RangeValue, SliceValue
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+
 from medsam2.core.backend import CancelToken
 from medsam2.core.errors import CancelledError
 

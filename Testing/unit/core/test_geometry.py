@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
 from medsam2.core.errors import (
     BadGeometryError,
     EmptyRangeError,
@@ -23,7 +25,6 @@ from medsam2.core.geometry import (
     spacing_ijk,
     transform_points,
 )
-from scipy.spatial.transform import Rotation
 
 SHAPE_KJI = (20, 30, 40)
 indices = st.tuples(st.integers(0, 39), st.integers(0, 29), st.integers(0, 19))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from medsam2.core.errors import InputError
 from medsam2.core.intensity import PRESETS, Window, resolve_window
 from medsam2.core.volume import Volume

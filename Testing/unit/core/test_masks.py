@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
+
 from medsam2.core.geometry import SliceAxis
 from medsam2.core.masks import PackedMask, bounding_box_rc, stack_slices
 
@@ -23,7 +24,7 @@ def test_the_bounding_box_holds_all_true_pixels_and_touches_them(mask_rc):
     row0, col0, row1, col1 = box
     inside = mask_rc[row0 : row1 + 1, col0 : col1 + 1]
     assert inside.sum() == mask_rc.sum()
-    assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
+    assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
 
 
 def test_slices_are_put_back_across_their_axis():

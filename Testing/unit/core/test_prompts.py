@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from medsam2.core.errors import EmptyRangeError, NoPromptError, OutsideVolumeError
 from medsam2.core.geometry import SliceAxis
 from medsam2.core.prompts import (

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from medsam2.core.errors import DeviceError
 from medsam2.engine.device import choose_compute, cpu_has_bf16
 

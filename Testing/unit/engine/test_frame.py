@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from medsam2.core.intensity import Window
 from medsam2.engine.frame import SliceFrame, crop_around, whole_slice
 from medsam2.engine.orientation import Orientation
@@ -105,8 +106,8 @@ def test_colour_slices_keep_three_channels():
 def test_the_crop_around_a_box_holds_it(crop, spacing_rc):
     shape_rc, box_rc = crop
     r0, c0, r1, c1 = crop_around(box_rc, shape_rc, spacing_rc)
-    assert r0 <= box_rc[0] and c0 <= box_rc[1] and r1 >= box_rc[2] and c1 >= box_rc[3]
-    assert r0 >= 0 and c0 >= 0 and r1 < shape_rc[0] and c1 < shape_rc[1]
+    assert 0 <= r0 <= box_rc[0] <= box_rc[2] <= r1 < shape_rc[0]
+    assert 0 <= c0 <= box_rc[1] <= box_rc[3] <= c1 < shape_rc[1]
 
 
 def test_neighbouring_small_objects_share_a_crop_and_large_ones_see_the_whole_slice():

@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from phantoms import moving_ball
+from PIL import Image
+from tiny_engine import tiny_model, tiny_tracker
+
 from medsam2.core.backend import SessionOptions
 from medsam2.core.geometry import SliceAxis
 from medsam2.core.prompts import BoxPrompt, ObjectPrompts, PointPrompt, mask_on_slice
@@ -21,9 +25,6 @@ from medsam2.engine.device import Compute
 from medsam2.engine.sam2_model import SAM2Model
 from medsam2.models.sam2_builder import build_stock_predictor, random_weights
 from medsam2.models.sam2_config import SAM2_1_TINY
-from phantoms import moving_ball
-from PIL import Image
-from tiny_engine import tiny_model, tiny_tracker
 
 COUNT = 5
 TOLERANCE = 1e-3

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from medsam2.core.geometry import LPS_FROM_RAS, SliceAxis
 from medsam2.engine.orientation import Orientation, display_orientation
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from medsam2.core.backend import Direction
 from medsam2.engine.plan import Interval, intervals, nearest
 

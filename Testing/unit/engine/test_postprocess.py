@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from medsam2.core.geometry import SliceAxis
 from medsam2.core.masks import BoolArray
 from medsam2.engine.postprocess import fill_holes, keep_largest

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from phantoms import moving_ball
+from tiny_engine import tiny_model, tiny_session
+
 from medsam2.core.backend import CancelToken, Direction, Origin, SessionOptions, SliceResult
 from medsam2.core.errors import CancelledError, NoPromptError, SessionClosedError
 from medsam2.core.geometry import SliceAxis
@@ -17,8 +20,6 @@ from medsam2.core.prompts import (
     mask_on_slice,
 )
 from medsam2.engine.features import FeatureCache
-from phantoms import moving_ball
-from tiny_engine import tiny_model, tiny_session
 
 BOX = BoxPrompt(6, (20, 20, 44, 44))
 OTHER_BOX = BoxPrompt(3, (5, 30, 30, 60))
@@ -280,7 +281,9 @@ def test_an_object_that_has_gone_ends_the_search_with_empty_slices(volume, model
     def lose(runs, index, ahead):
         steps.append(index)
         return [
-            dataclasses.replace(e, present=e.present and index <= 8, logits=e.logits.abs() * (8.5 - index))
+            dataclasses.replace(
+                e, present=e.present and index <= 8, logits=e.logits.abs() * (8.5 - index)
+            )
             for e in step(runs, index, ahead)
         ]
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from phantoms import moving_ball
+from tiny_engine import tiny_session
+
 from medsam2.core.backend import CancelToken
 from medsam2.core.errors import OutOfMemoryError
 from medsam2.core.prompts import BoxPrompt, ObjectPrompts
 from medsam2.engine.sweep import blend
 from medsam2.engine.tracker import Estimate
-from phantoms import moving_ball
-from tiny_engine import tiny_session
 
 PROMPTS = ObjectPrompts((BoxPrompt(6, (20, 20, 44, 44)),))
 

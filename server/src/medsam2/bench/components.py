@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from medsam2.engine.device import Compute, cpu_has_bf16, keep_freed_memory
 from medsam2.engine.sam2_model import Memory, SAM2Model
@@ -64,7 +63,9 @@ def encoder_rows() -> list[Row]:
     gflop = counter.get_total_flops() / 1e9
     rate, peak = gflop / seconds[0], statistics.mean(peaks)
     detail = f"{rate:.0f} of {peak:.0f} GFLOP/s, {gflop:.0f} GFLOP in {seconds[0] * 1000:.0f} ms"
-    rows = [Row("litemedsam encoder against fp32 GEMM", rate / peak * 100, "%", 70.0, detail=detail)]
+    rows = [
+        Row("litemedsam encoder against fp32 GEMM", rate / peak * 100, "%", 70.0, detail=detail)
+    ]
     if len(formats) > 1:
         rows.append(Row.ratio("litemedsam encoder: bfloat16", seconds[1], seconds[0], 1.5))
     return rows
@@ -108,7 +109,7 @@ class _Steady:
 
     def recall_stock(self) -> torch.Tensor:
         """The stock module on memory of the same size."""
-        module: nn.Module = self._model.module
+        module = self._model.module
         tokens = self._features[2].float().flatten(1).T[:, None]
         memory = torch.cat([m.tokens.values for m in self._memories], dim=1).transpose(0, 1)
         pointers = torch.zeros(4 * 2 * len(self._memories), 1, memory.shape[-1])

@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class Stock:
 
     def __init__(self, size: int) -> None:
         config = SAM2_1_TINY.with_image_size(size)
-        self.predictor = build_stock_predictor(config)
+        self.predictor: Any = build_stock_predictor(config)
         self.predictor.load_state_dict(random_weights(config, SEED).state_dict())
 
     def open(self, volume: Volume, folder: Path) -> dict[str, object]:
@@ -90,8 +91,7 @@ class Stock:
     def propagate(self, state: dict[str, object]) -> list[BoolArray]:
         """Tracks the box through all slices."""
         return [
-            (logits[0, 0] > 0).numpy()
-            for _, _, logits in self.predictor.propagate_in_video(state)
+            (logits[0, 0] > 0).numpy() for _, _, logits in self.predictor.propagate_in_video(state)
         ]
 
     def whole_pass(self, volume: Volume, box_rc: BoxRC) -> list[BoolArray]:

@@ -45,7 +45,9 @@ class Row:
 
     def cells(self) -> list[str]:
         """The row of a Markdown table."""
-        aim = "" if self.aim is None else f"{'<=' if self.at_most else '>='} {self.aim:g} {self.unit}"
+        aim = (
+            "" if self.aim is None else f"{'<=' if self.at_most else '>='} {self.aim:g} {self.unit}"
+        )
         verdict = {None: "", True: "yes", False: "no"}[self.reached]
         return [self.name, f"{self.value:.3g} {self.unit}", aim, verdict, self.detail]
 
@@ -53,9 +55,7 @@ class Row:
         return " | ".join(self.cells())
 
 
-def render(
-    title: str, command: str, machine: Mapping[str, str], rows: Sequence[Row]
-) -> str:
+def render(title: str, command: str, machine: Mapping[str, str], rows: Sequence[Row]) -> str:
     """Returns a Markdown page: what, when, on which machine, and the table."""
     facts = ", ".join(f"{key} {value}" for key, value in machine.items())
     head = [f"# {title}", "", f"`{command}`; {facts}.", ""]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import numpy as np
 
+from medsam2.bench.metrics import dice
 from medsam2.core.backend import SessionOptions
 from medsam2.core.errors import NotAnImageError, UnwritableOutputError
 from medsam2.core.geometry import default_axis
@@ -64,12 +64,12 @@ def demo(output: Path, data: Path | None, model: str, device: str) -> None:
         check_place(path, folder / VOLUME, overwrite=True)
     volume = read_volume(folder / VOLUME)
     reference_kji = _reference(folder / REFERENCE, volume)
-    job = _job(folder / ROI, volume, Engine(model, device=device))
+    job = demo_job(folder / ROI, volume, Engine(model, device=device))
     outcome = run(job)
     write_segmentation(result, outcome.segments, volume)
     mask_kji = outcome.segments[0].mask_kji
     overlap = dice(mask_kji, reference_kji)
-    title = f"{model}, one ROI box: Dice {overlap:.3f} in {outcome.seconds:.0f} s"
+    title = f"Sarcoma in MR T1, {model} from one ROI box: Dice {overlap:.3f}"
     roi = job.objects[0].roi or RoiBox(0, 0, (0, 0, 0, 0))
     write_picture(
         image,
@@ -79,12 +79,6 @@ def demo(output: Path, data: Path | None, model: str, device: str) -> None:
         click.echo(line)
     click.echo(f"Wrote {image}")
     click.echo(f"Dice {overlap:.3f} against the reference, {outcome.seconds:.1f} s")
-
-
-def dice(mask_kji: BoolArray, reference_kji: BoolArray) -> float:
-    """Returns twice the common voxels over the voxels of both; 1 where both are empty."""
-    both = int(np.count_nonzero(mask_kji)) + int(np.count_nonzero(reference_kji))
-    return 2 * int(np.count_nonzero(mask_kji & reference_kji)) / both if both else 1.0
 
 
 def find_data(chosen: Path | None) -> Path:
@@ -121,7 +115,8 @@ def _reference(path: Path, volume: Volume) -> BoolArray:
     return read_segments(path, onto=volume).segments[0].mask_kji
 
 
-def _job(roi_file: Path, volume: Volume, engine: Engine) -> Job:
+def demo_job(roi_file: Path, volume: Volume, engine: Engine) -> Job:
+    """Returns what the demo runs: one object from the box of a ROI file."""
     grid = gather.Grid(volume, default_axis(volume.affine_ijk_to_ras))
     value = FileValue("Sarcoma", roi_file)
     given = next(prompt_files.prompts(grid, value, prompt_files.read_file(value)))

@@ -119,17 +119,16 @@ def _follow(session: Session, direction: Direction, cancel: CancelToken, *, quie
     from tqdm import tqdm
 
     hidden = True if quiet else None  # None hides it where there is no terminal
+    done = 0
     with tqdm(total=session.plan(), unit="slice", disable=hidden, leave=False) as bar:
         try:
             for _ in session.propagate(direction=direction, cancel=cancel):
+                done += 1
                 bar.update()
             cancel.check()
         except CancelledError:
-            msg = f"Cancelled after {bar.n} slices; nothing was written." if bar.n else _NOTHING
+            msg = f"Cancelled after {done} slices; nothing was written."
             raise CancelledError(msg) from None
-
-
-_NOTHING = "Cancelled; nothing was written."
 
 
 def _cleaned(mask_kji: BoolArray, prompts: ObjectPrompts, job: Job) -> BoolArray:

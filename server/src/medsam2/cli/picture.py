@@ -18,6 +18,7 @@ from medsam2.io.files import replacing
 BACKGROUND, INK = "#15181c", "#e8eaed"
 BOX, RESULT, REFERENCE = "#ffd166", "#2ec4b6", "#ff5d8f"
 _COLUMNS = 3
+_CELL_INCHES = 3.6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,15 +55,25 @@ def write_picture(path: Path, picture: Picture, slices: int = 6) -> None:
 
     shown = np.linspace(picture.roi.first, picture.roi.last, slices + 2).round().astype(int)[1:-1]
     rows = -(-slices // _COLUMNS)
-    figure = Figure(figsize=(3.6 * _COLUMNS, 3.6 * rows + 1.0), facecolor=BACKGROUND)
+    width, height = _cell_inches(picture)
+    figure = Figure(figsize=(width * _COLUMNS, height * rows + 1.2), facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     for axes, index in zip(figure.subplots(rows, _COLUMNS).flat, shown, strict=False):
         _draw_slice(axes, picture, int(index))
     figure.suptitle(picture.title, color=INK, fontsize=14)
     _draw_legend(figure)
-    figure.subplots_adjust(0.01, 0.075, 0.99, 0.91, wspace=0.02, hspace=0.1)
+    margin = 0.6 / figure.get_size_inches()[1]
+    figure.subplots_adjust(0.01, margin, 0.99, 1 - margin, wspace=0.03, hspace=0.03)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, facecolor=BACKGROUND)
+
+
+def _cell_inches(picture: Picture) -> tuple[float, float]:
+    """Returns the room for one slice, of its physical shape within reason."""
+    rows, columns = picture.volume.shape_rc(picture.axis)
+    row_mm, column_mm = picture.volume.spacing_rc(picture.axis)
+    shape = np.clip(rows * row_mm / (columns * column_mm), 0.4, 1.6)
+    return _CELL_INCHES, _CELL_INCHES * float(shape)
 
 
 def _draw_slice(axes: Any, picture: Picture, index: int) -> None:

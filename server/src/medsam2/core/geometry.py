@@ -129,12 +129,13 @@ def transform_points(matrix: FloatArray, points: npt.ArrayLike) -> FloatArray:
 
 def ras_to_ijk(affine_ijk_to_ras: FloatArray, points_ras: npt.ArrayLike) -> FloatArray:
     """Returns the continuous ``ijk`` of points in RAS millimetres, shape kept ``[..., 3]``."""
-    return transform_points(np.linalg.inv(affine_ijk_to_ras), points_ras)
+    affine_ras_to_ijk = np.asarray(np.linalg.inv(affine_ijk_to_ras), dtype=np.float64)
+    return transform_points(affine_ras_to_ijk, points_ras)
 
 
 def flip_ras_lps(points: npt.ArrayLike) -> FloatArray:
     """Turns RAS points ``[..., 3]`` into LPS, and LPS into RAS."""
-    return np.asarray(points, dtype=np.float64) * np.array([-1.0, -1.0, 1.0])
+    return np.asarray(points, dtype=np.float64) * np.array([-1.0, -1.0, 1.0], dtype=np.float64)
 
 
 def box_corners(lower: npt.ArrayLike, upper: npt.ArrayLike) -> FloatArray:

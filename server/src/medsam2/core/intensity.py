@@ -94,7 +94,9 @@ def resolve_window(volume: Volume, window: Window | str = AUTO) -> Window:
     if ":" in window:
         return _parse(window)
     if window not in COMPUTED:
-        msg = f"No window is called {window!r}; take {', '.join([*COMPUTED, *PRESETS])} or LOW:HIGH."
+        msg = (
+            f"No window is called {window!r}; take {', '.join([*COMPUTED, *PRESETS])} or LOW:HIGH."
+        )
         raise InputError(msg)
     return _computed(volume, _auto_name(volume) if window == AUTO else window)
 

@@ -33,9 +33,7 @@ class Appearance:
     inside: FloatArray = dataclasses.field(default_factory=lambda: np.zeros(BINS))
     outside: FloatArray = dataclasses.field(default_factory=lambda: np.zeros(BINS))
 
-    def updated(
-        self, image_rc: FloatArray, mask_rc: BoolArray, area_rc: BoolArray
-    ) -> Appearance:
+    def updated(self, image_rc: FloatArray, mask_rc: BoolArray, area_rc: BoolArray) -> Appearance:
         """Adds a slice: ``mask_rc`` is the object, the rest of ``area_rc`` is not."""
         around_rc = area_rc & ~mask_rc
         if min(mask_rc.sum(), around_rc.sum()) < FEWEST_PIXELS:

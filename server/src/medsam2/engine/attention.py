@@ -19,22 +19,21 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import nn
 
 
-def rotary_tables(attention: nn.Module, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+def rotary_tables(attention: Any, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns cos and sin ``[tokens, channels / 2]`` of an axial rotary position encoding."""
     side = math.isqrt(tokens)
     angles = attention.compute_cis(end_x=side, end_y=side)
     return angles.real.contiguous(), angles.imag.contiguous()
 
 
-def rotate(
-    values: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
-) -> torch.Tensor:
+def rotate(values: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Turns each pair of channels of ``[..., tokens, channels]`` by its token's angles."""
     even, odd = values.float().unflatten(-1, (-1, 2)).unbind(-1)
     turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
@@ -75,7 +74,7 @@ class MemoryAttention:
 
     def __init__(
         self,
-        module: nn.Module,
+        module: Any,
         age_encoding: torch.Tensor,
         position: torch.Tensor,
         dtype: torch.dtype,
@@ -90,7 +89,10 @@ class MemoryAttention:
             for table in rotary_tables(module.layers[0].cross_attn_image, position.shape[0])
         )
         self._age_keys = [
-            [self._rotated(F.linear(age.to(layer.key.weight), layer.key.weight)) for age in age_encoding]
+            [
+                self._rotated(F.linear(age.to(layer.key.weight), layer.key.weight))
+                for age in age_encoding
+            ]
             for layer in self._layers
         ]
 
@@ -163,7 +165,7 @@ class MemoryAttention:
 class _Layer:
     """One layer's weights in the computing format."""
 
-    def __init__(self, layer: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
         own, cross = layer.self_attn, layer.cross_attn_image
         self.norms = (layer.norm1, layer.norm2, layer.norm3)
         self._dtype = dtype
@@ -179,7 +181,8 @@ class _Layer:
         normed = self.norms[0](tokens).to(self._dtype)
         query, key, value = self.own_query_key_value(normed).chunk(3, dim=-1)
         query, key = (rotate(x, cos, sin).to(self._dtype) for x in (query, key))
-        return self.own_out(attend(query, key, value)).float()
+        attended: torch.Tensor = self.own_out(attend(query, key, value))
+        return attended.float()
 
     def attend_memory(
         self,
@@ -191,12 +194,16 @@ class _Layer:
     ) -> torch.Tensor:
         query = rotate(self.query(self.norms[1](tokens).to(self._dtype)), cos, sin).to(self._dtype)
         if tokens.is_cuda:
-            return self.out(attend(query, keys, self.value(values))).float()
-        return self.out(self.value(attend(query, keys, values))).float()
+            attended = attend(query, keys, self.value(values))
+        else:
+            attended = self.value(attend(query, keys, values))
+        output: torch.Tensor = self.out(attended)
+        return output.float()
 
     def feed_forward(self, tokens: torch.Tensor) -> torch.Tensor:
         hidden = self.first(self.norms[2](tokens).to(self._dtype))
-        return self.second(hidden.relu_()).float()
+        output: torch.Tensor = self.second(hidden.relu_())
+        return output.float()
 
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -29,9 +29,7 @@ class LocalBackend(Backend):
         DeviceError: the device isn't there.
     """
 
-    def __init__(
-        self, loaded: LoadedModel, device: str = "auto", precision: str = "auto"
-    ) -> None:
+    def __init__(self, loaded: LoadedModel, device: str = "auto", precision: str = "auto") -> None:
         self._loaded = loaded
         self._compute = choose_compute(device, precision)
         self._features = FeatureCache(self._compute.feature_bytes)

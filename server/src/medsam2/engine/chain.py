@@ -33,6 +33,8 @@ MARGINS = (0.0, 0.1, 0.2)
 LEAST_MARGIN = 1.0
 """The least growth, in pixels."""
 QUALITY_WEIGHT, OVERLAP_WEIGHT, CONTRAST_WEIGHT = 0.5, 1.0, 1.0
+EVIDENCE_WEIGHT = 1.5
+"""How much intensities add to the blended logits."""
 TEMPERATURE = 0.05
 """Of the softmax that blends candidates by score."""
 REACH = 0.5
@@ -129,10 +131,11 @@ def next_slice(
         return _found(np.zeros_like(area_rc), np.zeros(area_rc.shape), 0.0)
     weights = np.exp((scores - scores.max()) / TEMPERATURE)
     weights /= weights.sum()
-    blended_rc = np.tensordot(weights, logits, axes=1) + ratio_rc
+    decoded_rc = np.tensordot(weights, logits, axes=1)
+    blended_rc = decoded_rc + EVIDENCE_WEIGHT * ratio_rc
     mask_rc = cleaned((blended_rc > 0) & area_rc, near.mask_rc)
     if not mask_rc.any():
-        blended_rc = blended_rc - ratio_rc
+        blended_rc = decoded_rc
         mask_rc = cleaned((blended_rc > 0) & area_rc, near.mask_rc)
     score = 0.5 * float(weights @ quality) + 0.5 * float(weights @ overlaps)
     return _found(mask_rc, blended_rc, score)
@@ -219,9 +222,7 @@ def _box(mask_rc: BoolArray) -> FloatArray:
     return np.array(box, dtype=np.float64)
 
 
-def _overlap(
-    mask_rc: BoolArray, near_rc: BoolArray, far: tuple[BoolArray, float] | None
-) -> float:
+def _overlap(mask_rc: BoolArray, near_rc: BoolArray, far: tuple[BoolArray, float] | None) -> float:
     overlap = dice(mask_rc, near_rc)
     if far is None:
         return overlap

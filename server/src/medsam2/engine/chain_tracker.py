@@ -30,7 +30,10 @@ from .tracker import Estimate, Evidence, Run, Target
 FloatArray = npt.NDArray[np.floating[Any]]
 
 CONTEXT = 2.0
-"""What the model sees on each side of the object, in parts of its longer side."""
+"""What an enlarging crop shows on each side of the object, in parts of its longer side."""
+SMALL_PIXELS = 20
+"""An object of fewer pixels of the model's input than this is seen enlarged; larger ones do better
+with the whole slice, for where a crop cuts the body sways the model."""
 SEED_SLICES, SEED_SPAN = 5, 0.4
 """How many slices are tried as the start, over which middle part of a 3D box."""
 
@@ -67,7 +70,7 @@ class ChainTracker:
         self._seeds: dict[object, int] = {}
 
     def target(self, prompts: ObjectPrompts, first: int, last: int) -> Target:
-        """Chooses the crop: a square around the object's box, five times its size."""
+        """Chooses the crop: the whole slice, or around a tiny object a square five times its size."""
         if any(isinstance(p, PointPrompt) for p in prompts.prompts):
             msg = (
                 f"{prompts.name} has points, which this model can't take; give a box, a line or a "
@@ -78,10 +81,10 @@ class ChainTracker:
         if box is None:
             msg = f"{prompts.name} has an empty mask only; draw a box or a mask with pixels."
             raise NoPromptError(msg)
-        crop = self._square(box) if self._crop else whole_slice(self._shape_rc)
-        frame = SliceFrame.fit(
-            crop, self._shape_rc, self._spacing_rc, self._model.size, self._orientation
-        )
+        frame = self._frame(whole_slice(self._shape_rc))
+        x0, y0, x1, y1 = frame.boxes_to_model([box])[0]
+        if self._crop and max(x1 - x0, y1 - y0) + 1 < SMALL_PIXELS:
+            frame = self._frame(self._square(box))
         return Target(prompts, frame, first, last)
 
     @torch.inference_mode()
@@ -134,9 +137,7 @@ class ChainTracker:
     @torch.inference_mode()
     def step(self, runs: Sequence[Run], index: int, ahead: Sequence[int]) -> list[Estimate]:
         """Moves runs to a slice, one after the other; they share its features."""
-        return [
-            self._step_one(run, index, ahead) for run in runs if isinstance(run, ChainRun)
-        ]
+        return [self._step_one(run, index, ahead) for run in runs if isinstance(run, ChainRun)]
 
     def mask(self, target: Target, logits: torch.Tensor) -> BoolArray:
         """Puts logits over the crop's pixels into the whole slice."""
@@ -183,7 +184,7 @@ class ChainTracker:
     def _image(self, target: Target, index: int) -> FloatArray:
         plane = target.frame.crop(self._source.volume.slice_rc(self._source.axis, index))
         image_rc = self._source.window.apply(plane)
-        return image_rc.mean(axis=-1) if image_rc.ndim == 3 else image_rc  # noqa: PLR2004
+        return image_rc.mean(axis=-1) if image_rc.ndim == 3 else image_rc
 
     def _decoder(self, target: Target, index: int) -> Any:
         frame = target.frame
@@ -241,6 +242,11 @@ class ChainTracker:
         corners = np.array(boxes)
         low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
         return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+    def _frame(self, crop_rc: BoxRC) -> SliceFrame:
+        return SliceFrame.fit(
+            crop_rc, self._shape_rc, self._spacing_rc, self._model.size, self._orientation
+        )
 
     def _square(self, box_rc: BoxRC) -> BoxRC:
         spacing = np.array(self._spacing_rc)

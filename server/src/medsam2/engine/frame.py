@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+import torch.nn.functional as F
 
 from medsam2.core.geometry import BoxRC, FloatArray
 from medsam2.core.intensity import Window
 from medsam2.core.masks import BoolArray
 
-from .orientation import Orientation
+from .orientation import STORED, Orientation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SliceFrame:
     shape_rc: tuple[int, int]
     fitted_model: tuple[int, int]
     size: int
-    orientation: Orientation = Orientation()
+    orientation: Orientation = STORED
 
     @classmethod
     def fit(
@@ -49,7 +49,7 @@ class SliceFrame:
         shape_rc: tuple[int, int],
         spacing_rc: tuple[float, float],
         size: int,
-        orientation: Orientation = Orientation(),
+        orientation: Orientation = STORED,
     ) -> SliceFrame:
         """Fits a crop into ``size`` x ``size`` pixels, keeping its shape in mm."""
         rows_mm = (crop_rc[2] - crop_rc[0] + 1) * spacing_rc[0]
@@ -74,7 +74,7 @@ class SliceFrame:
         inside = np.asarray(points_rc, dtype=np.float64) - np.array(self.crop_rc[:2])
         view = self.orientation.points(inside, self.crop_shape_rc)
         scale = np.array(self.fitted_model) / np.array(self._view_shape)
-        return (view + 0.5) * scale - 0.5
+        return np.asarray((view + 0.5) * scale - 0.5, dtype=np.float64)
 
     def boxes_to_model(self, boxes_rc: npt.ArrayLike) -> FloatArray:
         """Maps boxes ``[n, 4]`` (first and last pixel) to (x0, y0, x1, y1) of the input.
@@ -83,7 +83,7 @@ class SliceFrame:
         beyond its corners' centres. Corners are cut at the crop's border.
         """
         boxes = np.asarray(boxes_rc, dtype=np.float64).reshape(-1, 2, 2)
-        edges = self.to_model(boxes + [[[-0.5], [0.5]]])
+        edges = self.to_model(boxes + np.array([[[-0.5], [0.5]]]))
         low, high = edges.min(axis=1) + 0.5, edges.max(axis=1) - 0.5
         limit = np.array(self.fitted_model) - 1.0
         low, high = np.clip(low, 0, limit), np.clip(np.maximum(low, high), 0, limit)

@@ -103,8 +103,10 @@ class MemoryTracker:
 
     @torch.inference_mode()
     def evidence(self, target: Target, index: int, anchors: Sequence[Evidence]) -> Evidence:
-        """Segments a prompted slice; clicks on a slice that isn't an anchor refine what
-        the anchors' memories say of it."""
+        """Segments a prompted slice.
+
+        Clicks on a slice that isn't an anchor refine what the anchors' memories say of it.
+        """
         features = self._source.features(target.frame, index)
         prompts = list(target.prompts.on_slice(index))
         mask = next((p for p in reversed(prompts) if isinstance(p, MaskPrompt)), None)

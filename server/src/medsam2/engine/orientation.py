@@ -57,6 +57,10 @@ class Orientation:
         return points
 
 
+STORED = Orientation()
+"""As the volume is stored."""
+
+
 def display_orientation(affine_ijk_to_ras: FloatArray, axis: SliceAxis) -> Orientation:
     """Returns how slices across an index axis are turned to look as on a reading station."""
     directions = (LPS_FROM_RAS @ affine_ijk_to_ras)[:3, :3]

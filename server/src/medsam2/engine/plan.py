@@ -8,6 +8,7 @@ outward from its ends, and never through evidence. Pure integers, no torch.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 from medsam2.core.backend import Direction
@@ -56,7 +57,7 @@ def intervals(
     backward = direction is not Direction.FORWARD
     fences: list[int | None] = [None, *evidence, None]
     made = []
-    for below, above in zip(fences[:-1], fences[1:], strict=True):
+    for below, above in itertools.pairwise(fences):
         start = first if below is None else max(first, below + 1)
         stop = last if above is None else min(last, above - 1)
         lower = below if forward else None

@@ -7,6 +7,8 @@ of natural images.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from medsam2.models.load import LoadedModel
@@ -28,13 +30,14 @@ class SAM1Model:
     def __init__(self, loaded: LoadedModel, compute: Compute) -> None:
         self.compute = compute
         self.size = loaded.image_size
-        self._module = loaded.module.to(compute.device)
-        self._module.image_encoder.to(dtype=compute.dtype, memory_format=torch.channels_last)
+        module: Any = loaded.module.to(compute.device)
+        self._module = module
+        module.image_encoder.to(dtype=compute.dtype, memory_format=torch.channels_last)
         self._natural = loaded.card.family is Family.SAM1 and loaded.card.name == "sam1-vit-b"
         self._mean = torch.tensor(IMAGE_MEAN, device=compute.device).view(3, 1, 1)
         self._std = torch.tensor(IMAGE_STD, device=compute.device).view(3, 1, 1)
         with torch.inference_mode():
-            self._position = self._module.prompt_encoder.get_dense_pe()
+            self._position = module.prompt_encoder.get_dense_pe()
 
     def encode(self, images: torch.Tensor) -> list[Features]:
         """Encodes images ``[n, 1 or 3, size, size]`` in 0..1 into one level ``[256, g, g]`` each."""

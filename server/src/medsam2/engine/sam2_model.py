@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from sam2.modeling.sam2_utils import get_1d_sine_pe
-from torch import nn
 
 from .attention import MemoryAttention, MemoryTokens
 from .device import Compute
@@ -63,8 +63,8 @@ class SAM2Model:
         compute: device and number format.
     """
 
-    def __init__(self, module: nn.Module, compute: Compute) -> None:
-        self.module = module.to(compute.device)
+    def __init__(self, module: Any, compute: Compute) -> None:
+        self.module: Any = module.to(compute.device)
         self.compute = compute
         self.size: int = module.image_size
         self._grid = self.size // module.backbone_stride
@@ -93,9 +93,9 @@ class SAM2Model:
         """
         module, dtype = self.module, self.compute.dtype
         pixels = (images.to(self.compute.device) - self._mean) / self._std
-        levels = module.image_encoder(
-            pixels.to(dtype=dtype, memory_format=torch.channels_last)
-        )["backbone_fpn"]
+        levels = module.image_encoder(pixels.to(dtype=dtype, memory_format=torch.channels_last))[
+            "backbone_fpn"
+        ]
         decoder = module.sam_mask_decoder
         fine = decoder.conv_s0(levels[0].float()).to(dtype)
         middle = decoder.conv_s1(levels[1].float()).to(dtype)
@@ -126,8 +126,10 @@ class SAM2Model:
         """
         module = self.module
         coarse = self._without_memory(features) if conditioned is None else conditioned
-        inputs = None if points is None else dict(
-            zip(("point_coords", "point_labels"), points, strict=True)
+        inputs = (
+            None
+            if points is None
+            else dict(zip(("point_coords", "point_labels"), points, strict=True))
         )
         _, _, qualities, logits, _, pointer, presence = module._forward_sam_heads(
             backbone_features=coarse,
@@ -189,11 +191,14 @@ class SAM2Model:
         if pointers:
             distance = torch.tensor([d for _, d in pointers], device=self.compute.device) / span
             encoded = module.obj_ptr_tpos_proj(get_1d_sine_pe(distance, dim=channels))
-            position = encoded.repeat_interleave(channels // cut, dim=0)
+            position = torch.repeat_interleave(encoded, channels // cut, dim=0)
             tokens = torch.stack([p for p, _ in pointers], dim=1).reshape(count, -1, cut)
         slice_tokens = features[2].float().flatten(1).T[None].expand(count, -1, -1)
-        output = self.attention(slice_tokens, self._position, spatial, tokens, position)
-        return output.transpose(1, 2).unflatten(-1, (self._grid, self._grid))
+        output: torch.Tensor = self.attention(
+            slice_tokens, self._position, spatial, tokens, position
+        )
+        count = output.shape[0]
+        return output.transpose(1, 2).reshape(count, channels, self._grid, self._grid)
 
     def _without_memory(self, features: Features) -> torch.Tensor:
         coarse = features[2].float()[None]

@@ -22,7 +22,6 @@ import numpy as np
 from medsam2.core.backend import (
     CancelToken,
     Direction,
-    Origin,
     Session,
     SessionOptions,
     SliceResult,
@@ -257,7 +256,9 @@ class LocalSession(Session):
     def _evidence(
         self, state: ObjectState, index: int, anchors: dict[int, tuple[str, Evidence]]
     ) -> tuple[str, Evidence]:
-        chosen = dict(sorted(anchors.items(), key=lambda item: abs(item[0] - index))[:MOST_EVIDENCE])
+        chosen = dict(
+            sorted(anchors.items(), key=lambda item: abs(item[0] - index))[:MOST_EVIDENCE]
+        )
         key = _digest(
             "evidence", index, _describe(state.target, index), [key for key, _ in chosen.values()]
         )

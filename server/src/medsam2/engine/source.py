@@ -70,7 +70,13 @@ class SliceSource:
 
     def _key(self, frame: SliceFrame, index: int) -> FeatureKey:
         return FeatureKey(
-            self.volume.content_hash, self.axis, index, frame, self.window, self._weights, self._dtype
+            self.volume.content_hash,
+            self.axis,
+            index,
+            frame,
+            self.window,
+            self._weights,
+            self._dtype,
         )
 
     def _encode_keys(self, keys: Sequence[FeatureKey]) -> list[Features]:

@@ -107,7 +107,9 @@ def sweep(
             cancel.check()
             index = step * min(step * f.next[step] for f in waiting)
             moving = [f for f in waiting if f.next[step] == index]
-            furthest = max(step * (f.interval.last if step == 1 else f.interval.first) for f in moving)
+            furthest = max(
+                step * (f.interval.last if step == 1 else f.interval.first) for f in moving
+            )
             ahead = range(index, step * furthest + step, step)
             estimates = _step(tracker, [f.runs[step] for f in moving], index, ahead)
             for follower, estimate in zip(moving, estimates, strict=True):

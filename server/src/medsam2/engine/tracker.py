@@ -97,9 +97,7 @@ class Tracker(Protocol):
         """Segments a slice from its prompts; ``anchors`` help where it isn't one itself."""
         ...
 
-    def start(
-        self, target: Target, origin: Evidence, others: Sequence[Evidence], step: int
-    ) -> Run:
+    def start(self, target: Target, origin: Evidence, others: Sequence[Evidence], step: int) -> Run:
         """Begins to follow an object from ``origin`` upwards (``step`` 1) or downwards (-1).
 
         ``others`` are further pieces of evidence that may inform the run.
