@@ -293,3 +293,13 @@ def test_an_object_that_has_gone_ends_the_search_with_empty_slices(volume, model
     assert steps == [7, 8, 9, 10]
     assert sorted(results) == list(range(6, 12))
     assert not results[11].mask_rc.unpack().any()
+
+
+def test_nothing_outside_a_roi_is_segmented(volume, model):
+    with tiny_session(volume, model=model) as session:
+        session.put(1, ObjectPrompts(roi=RoiBox(3, 8, (20, 22, 44, 40))))
+        list(session.propagate())
+        mask_kji = session.mask_kji(1)
+    assert mask_kji.any()
+    mask_kji[3:9, 20:45, 22:41] = False
+    assert not mask_kji.any()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import statistics
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +42,6 @@ class Score:
     dice: float
     surface_dice: float
     slices: int
-    seconds: float
 
 
 def tight_box(mask_kji: BoolArray) -> BoxIJK:
@@ -56,14 +54,12 @@ def score_case(backend: Backend, case: Case) -> Score:
     """Segments a case from its box and compares it with its reference."""
     volume, reference_kji = case.load()
     axis = default_axis(volume.affine_ijk_to_ras)
-    start = time.perf_counter()
     with backend.open(volume, SessionOptions(axis=axis)) as session:
         session.put(1, ObjectPrompts(roi=box_3d(tight_box(reference_kji), volume, axis)))
         slices = sum(1 for _ in session.propagate())
         mask_kji = session.mask_kji(1)
-    seconds = time.perf_counter() - start
     near = surface_dice(mask_kji, reference_kji, volume.spacing_ijk, TOLERANCE_MM)
-    return Score(case, dice(mask_kji, reference_kji), near, slices, seconds)
+    return Score(case, dice(mask_kji, reference_kji), near, slices)
 
 
 def report(scores: Sequence[Score], command: str, device: str) -> str:
@@ -89,8 +85,8 @@ def report(scores: Sequence[Score], command: str, device: str) -> str:
     ]
     lines += [
         "",
-        "| group | case | Dice | surface Dice | plain chain | slice boxes | slices | s/slice |",
-        "|---|---|---|---|---|---|---|---|",
+        "| group | case | Dice | surface Dice | plain chain | slice boxes | slices |",
+        "|---|---|---|---|---|---|---|",
         *(_line(score) for score in scores),
         "",
     ]
@@ -105,8 +101,7 @@ def _line(score: Score) -> str:
     case = score.case
     known = ["" if f is None else f"{f:.2f}" for f in (case.plain_chain, case.slice_boxes)]
     figures = [f"{score.dice:.3f}", f"{score.surface_dice:.3f}", *known, str(score.slices)]
-    cells = [case.group, case.name, *figures, f"{score.seconds / score.slices:.2f}"]
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join([case.group, case.name, *figures])} |"
 
 
 def main() -> None:

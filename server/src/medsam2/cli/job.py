@@ -32,6 +32,7 @@ class Engine:
     checkpoint: Path | None = None
     device: str = "auto"
     precision: str = "auto"
+    image_size: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,9 @@ def run(job: Job, *, quiet: bool = False) -> Outcome:
     engine = job.engine
     if not quiet and sys.stderr.isatty():
         print(f"Loading {engine.model} ...", file=sys.stderr)
-    backend = local.make_backend(engine.model, engine.checkpoint, engine.device, engine.precision)
+    backend = local.make_backend(
+        engine.model, engine.checkpoint, engine.device, engine.precision, engine.image_size
+    )
     loaded = time.perf_counter()
     with (
         contextlib.closing(backend),

@@ -7,7 +7,9 @@ from pathlib import Path
 from medsam2.core.backend import Backend
 
 
-def make_backend(model: str, checkpoint: Path | None, device: str, precision: str) -> Backend:
+def make_backend(
+    model: str, checkpoint: Path | None, device: str, precision: str, image_size: int | None = None
+) -> Backend:
     """Loads a model; torch is imported here, not before.
 
     Raises:
@@ -17,4 +19,6 @@ def make_backend(model: str, checkpoint: Path | None, device: str, precision: st
     from medsam2.engine.backend import LocalBackend
     from medsam2.models.load import load_model
 
-    return LocalBackend(load_model(model, checkpoint=checkpoint), device, precision)
+    return LocalBackend(
+        load_model(model, checkpoint=checkpoint, image_size=image_size), device, precision
+    )

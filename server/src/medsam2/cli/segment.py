@@ -50,6 +50,7 @@ class Request:
     checkpoint: Path | None
     device: str
     precision: str
+    image_size: int | None
     window: str
     direction: str
     keep_largest: bool
@@ -112,7 +113,9 @@ def _prepare(request: Request) -> tuple[Volume, Job]:
     for prompts in objects:
         prompts.checked(volume, grid.axis)
     options = SessionOptions(grid.axis, resolve_window(volume, request.window))
-    engine = Engine(request.model, request.checkpoint, request.device, request.precision)
+    engine = Engine(
+        request.model, request.checkpoint, request.device, request.precision, request.image_size
+    )
     cleanup = Cleanup(request.keep_largest, request.fill_holes)
     return volume, Job(volume, objects, options, engine, Direction(request.direction), cleanup)
 

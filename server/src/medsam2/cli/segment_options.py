@@ -74,6 +74,8 @@ run_options = _stacked(
                  help="auto, cpu, cuda, cuda:N or mps."),
     click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto",
                  show_default=True, help="Number format of the heavy parts."),
+    click.option("--image-size", type=click.IntRange(min=32), metavar="PX",
+                 help="Side of the model's input, for SAM2 models: 512 is 8 times faster than 1024."),
     click.option("--window", default="auto", show_default=True,
                  help="How intensities are shown to the model: auto, abdomen, lung, brain, "
                       "mediastinum, bone, liver, percentile, pet, full or LOW:HIGH."),

@@ -152,8 +152,14 @@ class MemoryTracker:
         return [estimates[place] for place in range(len(moving))]
 
     def mask(self, target: Target, logits: torch.Tensor) -> BoolArray:
-        """Resizes logits from the model's grid to the slice's pixels."""
-        return target.frame.mask_from_logits(logits)
+        """Resizes logits from the model's grid to the slice's pixels, within the ROI."""
+        mask_rc = target.frame.mask_from_logits(logits)
+        if target.prompts.roi is not None:
+            row0, col0, row1, col1 = target.prompts.roi.box_rc
+            outside = np.ones_like(mask_rc)
+            outside[row0 : row1 + 1, col0 : col1 + 1] = False
+            mask_rc[outside] = False
+        return mask_rc
 
     def use_less_memory(self) -> None:
         """Frees kept features and tracks one object at a time from now on."""
@@ -205,7 +211,7 @@ class MemoryTracker:
         memory = self._model.remember(index, features, decoded, prompted=True)
         estimate = _estimate(decoded, 0)
         if mask_rc is None:
-            mask_rc = target.frame.mask_from_logits(estimate.logits)
+            mask_rc = self.mask(target, estimate.logits)
         score = 1.0 if origin is Origin.LOCKED else estimate.score
         return Evidence(index, mask_rc, score, origin, memory)
 

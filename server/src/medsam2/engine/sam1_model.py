@@ -24,7 +24,7 @@ class SAM1Model:
 
     Args:
         loaded: the model; its image encoder is converted in place.
-        compute: device and number format of the encoder; prompts and masks stay float32.
+        compute: device and number format of the encoder and of the mask decoder's products.
     """
 
     def __init__(self, loaded: LoadedModel, compute: Compute) -> None:
@@ -64,14 +64,16 @@ class SAM1Model:
         Returns:
             logits ``[n, s, s]`` float32 and the predicted intersection over union ``[n]``.
         """
+        device, dtype = self.compute.device, self.compute.dtype
         sparse, dense = self._module.prompt_encoder(
-            points=None, boxes=boxes_xy[:, None].to(self.compute.device).float(), masks=None
+            points=None, boxes=boxes_xy[:, None].to(device).float(), masks=None
         )
-        logits, quality = self._module.mask_decoder(
-            image_embeddings=features[0].float()[None],
-            image_pe=self._position,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
-        )
+        with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+            logits, quality = self._module.mask_decoder(
+                image_embeddings=features[0].float()[None],
+                image_pe=self._position,
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=False,
+            )
         return logits[:, 0].float(), quality[:, 0].float()

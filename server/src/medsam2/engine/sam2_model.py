@@ -197,7 +197,6 @@ class SAM2Model:
         output: torch.Tensor = self.attention(
             slice_tokens, self._position, spatial, tokens, position
         )
-        count = output.shape[0]
         return output.transpose(1, 2).reshape(count, channels, self._grid, self._grid)
 
     def _without_memory(self, features: Features) -> torch.Tensor:
