@@ -40,7 +40,7 @@ test: $(VENV)/.development
 lint: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell server Testing README.md Makefile .github
+	$(BIN)/codespell server Testing README.md Makefile .github --skip '*LICENSE_source.md'
 	cd server && ../$(BIN)/mypy
 	cd server && ../$(BIN)/lint-imports
 
