@@ -44,6 +44,30 @@ def test_a_full_device_is_retried_with_less_and_gives_the_same_masks():
     assert failures == []
 
 
+def test_a_step_that_fails_half_way_can_be_taken_again():
+    volume, _ = moving_ball()
+    other = ObjectPrompts((BoxPrompt(6, (4, 30, 30, 60)),))
+    with tiny_session(volume) as session:
+        session.put(1, PROMPTS)
+        session.put(2, other)
+        expected = [r.mask_rc.bits.tobytes() for r in session.propagate()]
+    session = tiny_session(volume)
+    model, calls = session._tracker._model, []
+    remember = model.remember
+
+    def fails_once(index, *rest, **options):
+        calls.append(index)
+        if len(calls) == 6:
+            raise RuntimeError("CUDA out of memory (pretended)")
+        return remember(index, *rest, **options)
+
+    model.remember = fails_once
+    session.put(1, PROMPTS)
+    session.put(2, other)
+    assert [r.mask_rc.bits.tobytes() for r in session.propagate()] == expected
+    assert len(calls) > 6
+
+
 def test_a_device_that_stays_full_is_a_clear_error_and_keeps_what_was_made():
     volume, _ = moving_ball()
     session = tiny_session(volume)

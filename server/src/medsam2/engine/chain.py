@@ -39,6 +39,8 @@ TEMPERATURE = 0.05
 """Of the softmax that blends candidates by score."""
 REACH = 0.5
 """Without a 3D box, how far a mask may lie beyond its neighbour's box, in parts of its size."""
+ABSENT = -10.0
+"""Logit of every pixel of a slice without the object."""
 SURE = 1.0
 """Logit beyond which a pixel counts as stable."""
 
@@ -113,7 +115,11 @@ def next_slice(
         ratio_rc: log-likelihood ratio of the slice's intensities.
         footprint_rc: the 3D box's footprint, which holds the object.
         far: a known mask at the other end and the part of the way to it that is covered, 0 to 1.
+
+    Beside a slice without the object there is none either.
     """
+    if not near.mask_rc.any():
+        return _found(near.mask_rc, ratio_rc, 0.0)
     area_rc = area_around(near.mask_rc, footprint_rc)
     logits, quality = decode(candidates(near.mask_rc, footprint_rc, far))
     scores, overlaps = np.full(len(logits), -np.inf), np.zeros(len(logits))
@@ -231,5 +237,7 @@ def _overlap(mask_rc: BoolArray, near_rc: BoolArray, far: tuple[BoolArray, float
 
 def _found(mask_rc: BoolArray, logits_rc: FloatArray, score: float) -> Found:
     """Makes logits agree with a cleaned mask, so that blending starts from what was shown."""
+    if not mask_rc.any():
+        return Found(mask_rc, np.full(mask_rc.shape, ABSENT), 0.0)
     agreed = np.where(mask_rc, np.maximum(logits_rc, 0.1), np.minimum(logits_rc, -0.1))
     return Found(mask_rc, agreed, float(np.clip(score, 0.0, 1.0)))

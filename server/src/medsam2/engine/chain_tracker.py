@@ -45,7 +45,6 @@ class ChainRun:
     target: Target
     step: int
     near: Known
-    index: int
     far: Evidence | None
     origin: int
 
@@ -132,7 +131,7 @@ class ChainTracker:
         """Begins a run; the nearest of ``others`` ahead of it draws the shape towards itself."""
         ahead = [piece for piece in others if (piece.index - origin.index) * step > 0]
         far = min(ahead, key=lambda piece: abs(piece.index - origin.index), default=None)
-        return ChainRun(target, step, origin.state, origin.index, far, origin.index)
+        return ChainRun(target, step, origin.state, far, origin.index)
 
     @torch.inference_mode()
     def step(self, runs: Sequence[Run], index: int, ahead: Sequence[int]) -> list[Estimate]:
@@ -157,14 +156,13 @@ class ChainTracker:
             far = run.far.state.mask_rc, progress
         self._source.features(target.frame, index, ahead)
         found, appearance = self._follow(target, index, run.near, far)
-        present = bool(found.mask_rc.any())
         mask_rc = found.mask_rc
-        if not present and self._footprint(target) is not None:
+        if not mask_rc.any() and run.near.mask_rc.any() and self._footprint(target) is not None:
             mask_rc = shrunk(run.near.mask_rc)
             found = Found(mask_rc, np.where(mask_rc, 0.1, -0.1), 0.0)
-        if mask_rc.any():
+        present = bool(mask_rc.any())
+        if present:
             run.near = self._known(target, index, mask_rc, appearance)
-        run.index = index
         return Estimate(torch.from_numpy(found.logits_rc).float(), found.score, present)
 
     def _follow(

@@ -139,17 +139,22 @@ class MemoryTracker:
         batch = self._batch
         for place, run in enumerate(moving):
             groups[run.bank_shape() if batch > 1 else place].append(place)
-        estimates: dict[int, Estimate] = {}
+        made: dict[int, tuple[Estimate, Memory]] = {}
         for places in groups.values():
             for start in range(0, len(places), batch):
                 part = places[start : start + batch]
-                made = self._step_together([moving[p] for p in part], index, ahead)
-                estimates |= zip(part, made, strict=True)
+                answers = self._step_together([moving[p] for p in part], index, ahead)
+                made |= zip(part, answers, strict=True)
+        # Banks grow only once all runs are through: a step that fails can be taken again.
+        for place, run in enumerate(moving):
+            memory = made[place][1]
+            run.recent.append(memory)
+            run.pointers.append((memory.pointer, index))
         if len(moving) > MOST_RUNS_WITH_KEYS:
             for run in moving:
                 for memory in (*run.evidence, *run.recent):
                     memory.tokens.keys = None
-        return [estimates[place] for place in range(len(moving))]
+        return [made[place][0] for place in range(len(moving))]
 
     def mask(self, target: Target, logits: torch.Tensor) -> BoolArray:
         """Resizes logits from the model's grid to the slice's pixels, within the ROI."""
@@ -168,16 +173,13 @@ class MemoryTracker:
 
     def _step_together(
         self, runs: Sequence[MemoryRun], index: int, ahead: Sequence[int]
-    ) -> list[Estimate]:
+    ) -> list[tuple[Estimate, Memory]]:
         features = self._source.features(runs[0].target.frame, index, ahead)
         bank = runs[0] if len(runs) == 1 else _joined(runs)
         decoded = self._model.decode(features, self._recall(features, bank, index))
         memory = self._model.remember(index, features, decoded, prompted=False)
-        for place, run in enumerate(runs):
-            own = memory if len(runs) == 1 else _part(memory, place)
-            run.recent.append(own)
-            run.pointers.append((own.pointer, index))
-        return [_estimate(decoded, place) for place in range(len(runs))]
+        own = [memory] if len(runs) == 1 else [_part(memory, n) for n in range(len(runs))]
+        return [(_estimate(decoded, place), own[place]) for place in range(len(runs))]
 
     def _fresh_run(self, target: Target, evidence: Sequence[Evidence], step: int) -> MemoryRun:
         memories = tuple(piece.state for piece in evidence)

@@ -33,6 +33,7 @@ from medsam2.core.prompts import LinePrompt, MaskPrompt, ObjectPrompts
 from medsam2.core.volume import Volume
 
 from .plan import Interval, intervals, nearest
+from .retry import retrying
 from .sweep import Follower, sweep
 from .tracker import Evidence, Target, Tracker
 
@@ -231,7 +232,7 @@ class LocalSession(Session):
         return min(first for first, _ in extents), max(last for _, last in extents)
 
     def _anchors(self, state: ObjectState) -> list[int]:
-        return self._tracker.anchors(state.target)
+        return retrying(self._tracker, lambda: self._tracker.anchors(state.target))
 
     def _evidence_indices(self, state: ObjectState) -> list[int]:
         anchors = self._anchors(state)
@@ -266,7 +267,8 @@ class LocalSession(Session):
         if known is not None and known[0] == key:
             return known
         pieces = [piece for _, piece in chosen.values()]
-        return key, self._tracker.evidence(state.target, index, pieces)
+        tracker = self._tracker
+        return key, retrying(tracker, lambda: tracker.evidence(state.target, index, pieces))
 
     def _interval_key(
         self, state: ObjectState, interval: Interval, pieces: dict[int, tuple[str, Evidence]]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from medsam2.core.backend import CancelToken, Origin, SliceResult
-from medsam2.core.errors import OutOfMemoryError
 from medsam2.core.masks import BoolArray, PackedMask
 
 from .plan import Interval
+from .retry import retrying
 from .tracker import Estimate, Run, Target, Tracker
 
 LOGIT_LIMIT = 10.0
@@ -111,7 +112,8 @@ def sweep(
                 step * (f.interval.last if step == 1 else f.interval.first) for f in moving
             )
             ahead = range(index, step * furthest + step, step)
-            estimates = _step(tracker, [f.runs[step] for f in moving], index, ahead)
+            runs = [f.runs[step] for f in moving]
+            estimates = retrying(tracker, functools.partial(tracker.step, runs, index, ahead))
             for follower, estimate in zip(moving, estimates, strict=True):
                 result = follower.take(step, estimate)
                 if result is not None:
@@ -119,19 +121,3 @@ def sweep(
                 if stop_after and follower.empty >= stop_after:
                     for nothing in follower.give_up(step):
                         yield follower.interval, nothing
-
-
-def _step(tracker: Tracker, runs: list[Run], index: int, ahead: range) -> list[Estimate]:
-    try:
-        return tracker.step(runs, index, ahead)
-    except torch.OutOfMemoryError:
-        pass
-    try:
-        tracker.use_less_memory()
-        return tracker.step(runs, index, ())
-    except torch.OutOfMemoryError:
-        msg = (
-            "The device's memory does not suffice for this model, even one slice at a time; close "
-            "other programs, take a smaller model, or --device cpu."
-        )
-        raise OutOfMemoryError(msg) from None
