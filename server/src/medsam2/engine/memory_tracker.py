@@ -38,6 +38,26 @@ MOST_RUNS_WITH_KEYS = 8
 
 
 @dataclasses.dataclass(eq=False)
+class PromptedSlice:
+    """A prompted slice's answer, and its memory once a run needs it: previews never do."""
+
+    index: int
+    features: Features | None
+    decoded: Decoded
+    memory: Memory | None = None
+
+    def remembered(self, model: SAM2Model) -> Memory:
+        """Encodes the slice as memory, the first time it is asked for."""
+        if self.memory is None and self.features is not None:
+            self.memory = model.remember(self.index, self.features, self.decoded, prompted=True)
+            self.features = None
+        if self.memory is None:
+            msg = f"slice {self.index} has neither features nor memory"
+            raise RuntimeError(msg)
+        return self.memory
+
+
+@dataclasses.dataclass(eq=False)
 class MemoryRun:
     """One object followed in one direction, with its own memory bank."""
 
@@ -125,6 +145,7 @@ class MemoryTracker:
                 decoded = self._model.decode(features, conditioned, points, previous=previous)
         return self._evidence(target, index, features, decoded, Origin.PROMPTED)
 
+    @torch.inference_mode()
     def start(
         self, target: Target, origin: Evidence, others: Sequence[Evidence], step: int
     ) -> MemoryRun:
@@ -182,7 +203,7 @@ class MemoryTracker:
         return [(_estimate(decoded, place), own[place]) for place in range(len(runs))]
 
     def _fresh_run(self, target: Target, evidence: Sequence[Evidence], step: int) -> MemoryRun:
-        memories = tuple(piece.state for piece in evidence)
+        memories = tuple(piece.state.remembered(self._model) for piece in evidence)
         recent: collections.deque[Memory] = collections.deque(maxlen=self._model.memories)
         return MemoryRun(
             target, step, memories, recent, collections.deque(maxlen=self._most_pointers)
@@ -210,12 +231,11 @@ class MemoryTracker:
         origin: Origin,
         mask_rc: BoolArray | None = None,
     ) -> Evidence:
-        memory = self._model.remember(index, features, decoded, prompted=True)
         estimate = _estimate(decoded, 0)
         if mask_rc is None:
             mask_rc = self.mask(target, estimate.logits)
         score = 1.0 if origin is Origin.LOCKED else estimate.score
-        return Evidence(index, mask_rc, score, origin, memory)
+        return Evidence(index, mask_rc, score, origin, PromptedSlice(index, features, decoded))
 
     def _points(
         self, target: Target, index: int, prompts: Sequence[Prompt]

@@ -12,6 +12,7 @@ streamed from memory, bit for bit.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Collection, Iterator
 from types import TracebackType
@@ -35,7 +36,7 @@ from medsam2.core.volume import Volume
 from .plan import Interval, intervals, nearest
 from .retry import retrying
 from .sweep import Follower, sweep
-from .tracker import Evidence, Target, Tracker
+from .tracker import Evidence, Run, Target, Tracker
 
 MOST_EVIDENCE = 4
 """Pieces of evidence that inform one run: more cost memory and time, and make edits reach further."""
@@ -288,8 +289,11 @@ class LocalSession(Session):
         def others(origin: int) -> list[Evidence]:
             return [pieces[index][1] for index in near if index != origin]
 
+        def start(origin: int, step: int) -> Run:
+            return self._tracker.start(state.target, pieces[origin][1], others(origin), step)
+
         runs = {
-            step: self._tracker.start(state.target, pieces[origin][1], others(origin), step)
+            step: retrying(self._tracker, functools.partial(start, origin, step))
             for step, origin in ((1, interval.below), (-1, interval.above))
             if origin is not None
         }
