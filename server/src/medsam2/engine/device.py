@@ -33,6 +33,11 @@ class Compute:
     object_batch: int = 1
     feature_bytes: int = 640 << 20
 
+    def autocast(self) -> torch.autocast:
+        """A context in which torch picks the format of each operation; idle in float32."""
+        enabled = self.dtype is not torch.float32
+        return torch.autocast(self.device.type, self.dtype, enabled=enabled)
+
 
 def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
     """Picks a device (``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``) and a number format.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import mmap
 import threading
 from collections.abc import Callable, Sequence
 
@@ -67,7 +68,10 @@ class FeatureCache:
                 self._kept.move_to_end(key)
         missing = [key for key in dict.fromkeys(keys) if key not in found]
         if missing:
-            made = dict(zip(missing, encode(missing), strict=True))
+            made = {
+                key: tuple(_apart(level) for level in features)
+                for key, features in zip(missing, encode(missing), strict=True)
+            }
             found |= made
             with self._lock:
                 self.encoded += len(missing)
@@ -94,6 +98,18 @@ class FeatureCache:
         while self._bytes > self._budget and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= _nbytes(oldest)
+
+
+def _apart(level: torch.Tensor) -> torch.Tensor:
+    """Moves a level that will stay into memory of its own, away from the heap.
+
+    Activations of a hundred megabytes come and go on the heap with every slice; small blocks that
+    stay between them would split it into pieces and double what the process holds.
+    """
+    if level.device.type != "cpu" or level.nbytes < mmap.PAGESIZE:
+        return level
+    buffer = torch.frombuffer(mmap.mmap(-1, level.nbytes), dtype=level.dtype)
+    return buffer.view(level.shape).copy_(level)
 
 
 def _nbytes(features: Features) -> int:

@@ -64,11 +64,11 @@ class SAM1Model:
         Returns:
             logits ``[n, s, s]`` float32 and the predicted intersection over union ``[n]``.
         """
-        device, dtype = self.compute.device, self.compute.dtype
+        device = self.compute.device
         sparse, dense = self._module.prompt_encoder(
             points=None, boxes=boxes_xy[:, None].to(device).float(), masks=None
         )
-        with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+        with self.compute.autocast():
             logits, quality = self._module.mask_decoder(
                 image_embeddings=features[0].float()[None],
                 image_pe=self._position,

@@ -17,6 +17,7 @@ from sam2.modeling.sam2_utils import get_1d_sine_pe
 
 from .attention import MemoryAttention, MemoryTokens
 from .device import Compute
+from .encoder import streamline
 from .features import Features
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -70,8 +71,9 @@ class SAM2Model:
         self._grid = self.size // module.backbone_stride
         self.memories: int = module.num_maskmem - 1
         self.pointers: int = module.max_obj_ptrs_in_encoder
-        encoder = module.image_encoder
-        encoder.to(dtype=compute.dtype, memory_format=torch.channels_last)
+        encoder, decoder = module.image_encoder, module.sam_mask_decoder
+        for part in (encoder, decoder.conv_s0, decoder.conv_s1):
+            part.to(dtype=compute.dtype, memory_format=torch.channels_last)
         self._mean = torch.tensor(IMAGE_MEAN, device=compute.device).view(3, 1, 1)
         self._std = torch.tensor(IMAGE_STD, device=compute.device).view(3, 1, 1)
         with torch.inference_mode():
@@ -85,6 +87,7 @@ class SAM2Model:
                 memory_position.float(),
                 compute.dtype,
             )
+        streamline(encoder)
 
     def encode(self, images: torch.Tensor) -> list[Features]:
         """Encodes images ``[n, 1 or 3, size, size]`` in 0..1 into three levels each.
@@ -97,9 +100,7 @@ class SAM2Model:
             "backbone_fpn"
         ]
         decoder = module.sam_mask_decoder
-        fine = decoder.conv_s0(levels[0].float()).to(dtype)
-        middle = decoder.conv_s1(levels[1].float()).to(dtype)
-        coarse = levels[2]
+        fine, middle, coarse = decoder.conv_s0(levels[0]), decoder.conv_s1(levels[1]), levels[2]
         return [
             (fine[n].contiguous(), middle[n].contiguous(), coarse[n].contiguous())
             for n in range(len(images))
