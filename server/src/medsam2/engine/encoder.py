@@ -7,7 +7,7 @@ constants are made once and that a CPU multiplies bfloat16 plainly in its attent
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -23,17 +23,38 @@ class _NoPosition(nn.Module):
         return maps.new_zeros(0)
 
 
-def streamline(encoder: Any) -> None:
+def streamline(encoder: Any, reducers: Sequence[nn.Conv2d]) -> None:
     """Rids an image encoder of repeated work, in place.
 
     The position encodings of its levels are not made at all, for the memory attention keeps its own;
-    the position embedding of its trunk is resized from its table once.
+    the position embedding of its trunk is resized from its table once. The two finest levels are wide
+    only to be reduced by the mask decoder; both 1x1 convolutions are joined into one.
+
+    Args:
+        encoder: with its weights, still in float32.
+        reducers: the decoder's convolutions for the finest and the second finest level; afterwards the
+            encoder's levels are what they would have given.
     """
+    for level, reducer in enumerate(reducers):
+        widening = encoder.neck.convs[len(encoder.neck.convs) - 1 - level]
+        widening.conv = _composed(widening.conv, reducer)
     encoder.neck.position_encoding = _NoPosition()
     encoder.trunk._get_pos_embed = functools.cache(encoder.trunk._get_pos_embed)
     for module in encoder.modules():
         if isinstance(module, MultiScaleAttention):
             module.forward = functools.partial(_attend, module, module.forward)
+
+
+def _composed(first: Any, second: Any) -> nn.Conv2d:
+    """One 1x1 convolution that equals ``second`` after ``first``."""
+    inner, outer = (conv.weight.detach().flatten(1) for conv in (first, second))
+    joined: Any = nn.Conv2d(first.in_channels, second.out_channels, 1, device=inner.device)
+    bias = torch.zeros(()) if first.bias is None else first.bias.detach()
+    with torch.no_grad():
+        joined.weight.copy_((outer @ inner)[:, :, None, None])
+        joined.bias.copy_(outer @ bias + second.bias.detach())
+    composed: nn.Conv2d = joined.requires_grad_(False)
+    return composed
 
 
 def _attend(

@@ -72,13 +72,14 @@ class SAM2Model:
         self.memories: int = module.num_maskmem - 1
         self.pointers: int = module.max_obj_ptrs_in_encoder
         encoder, decoder = module.image_encoder, module.sam_mask_decoder
-        for part in (encoder, decoder.conv_s0, decoder.conv_s1):
-            part.to(dtype=compute.dtype, memory_format=torch.channels_last)
+        neck_position = encoder.neck.position_encoding
+        streamline(encoder, [decoder.conv_s0, decoder.conv_s1])
+        encoder.to(dtype=compute.dtype, memory_format=torch.channels_last)
         self._mean = torch.tensor(IMAGE_MEAN, device=compute.device).view(3, 1, 1)
         self._std = torch.tensor(IMAGE_STD, device=compute.device).view(3, 1, 1)
         with torch.inference_mode():
             blank = torch.zeros(1, module.hidden_dim, self._grid, self._grid, device=compute.device)
-            self._position = _tokens(encoder.neck.position_encoding(blank)).float()[0]
+            self._position = _tokens(neck_position(blank)).float()[0]
             memory_blank = blank[:, : module.mem_dim]
             memory_position = _tokens(module.memory_encoder.position_encoding(memory_blank))[0]
             self.attention = MemoryAttention(
@@ -87,7 +88,6 @@ class SAM2Model:
                 memory_position.float(),
                 compute.dtype,
             )
-        streamline(encoder)
 
     def encode(self, images: torch.Tensor) -> list[Features]:
         """Encodes images ``[n, 1 or 3, size, size]`` in 0..1 into three levels each.
@@ -99,12 +99,8 @@ class SAM2Model:
         levels = module.image_encoder(pixels.to(dtype=dtype, memory_format=torch.channels_last))[
             "backbone_fpn"
         ]
-        decoder = module.sam_mask_decoder
-        fine, middle, coarse = decoder.conv_s0(levels[0]), decoder.conv_s1(levels[1]), levels[2]
-        return [
-            (fine[n].contiguous(), middle[n].contiguous(), coarse[n].contiguous())
-            for n in range(len(images))
-        ]
+        levels = [level.to(dtype) for level in levels[:3]]
+        return [tuple(level[n].contiguous() for level in levels) for n in range(len(images))]
 
     def decode(
         self,
