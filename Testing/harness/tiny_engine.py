@@ -7,12 +7,14 @@ import torch
 from medsam2.core.backend import SessionOptions
 from medsam2.core.intensity import resolve_window
 from medsam2.core.volume import Volume
+from medsam2.engine.backend import LocalBackend
 from medsam2.engine.device import Compute
 from medsam2.engine.features import FeatureCache
 from medsam2.engine.memory_tracker import MemoryTracker
 from medsam2.engine.sam2_model import SAM2Model
 from medsam2.engine.session import LocalSession
 from medsam2.engine.source import SliceSource
+from medsam2.models.load import load_model
 from medsam2.models.sam2_builder import random_weights
 from medsam2.models.sam2_config import TINY_RANDOM
 
@@ -56,3 +58,8 @@ def tiny_session(
     options = options or SessionOptions(stop_after_empty=0)
     tracker = tiny_tracker(model or tiny_model(), volume, options, cache)
     return LocalSession(volume, options, resolve_window(volume, options.window), tracker)
+
+
+def backend_for(name: str = "tiny-random") -> LocalBackend:
+    """A backend on the CPU in float32."""
+    return LocalBackend(load_model(name), "cpu", "fp32")
