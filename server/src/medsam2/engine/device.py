@@ -108,9 +108,23 @@ def keep_freed_memory() -> None:
     back to the kernel and comes again page by page, which cost a quarter of the encoder's time.
     Other C libraries have no such setting and are left alone.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TOP_PAD, _PAD_BYTES)
-    mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+    library = _glibc()
+    if library is not None:
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TOP_PAD, _PAD_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+
+
+def release_freed_memory() -> None:
+    """Gives back to the system what lies free between blocks in use.
+
+    Now and then this keeps a long run from growing; it costs a millisecond.
+    """
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+@functools.cache
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

@@ -13,9 +13,13 @@ import torch
 from medsam2.core.geometry import SliceAxis
 from medsam2.core.intensity import Window
 
+from .device import release_freed_memory
 from .frame import SliceFrame
 
 Features = tuple[torch.Tensor, ...]
+
+TIDY_EVERY = 16
+"""Slices encoded between two releases of freed memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +78,8 @@ class FeatureCache:
             }
             found |= made
             with self._lock:
+                if (self.encoded + len(missing)) // TIDY_EVERY > self.encoded // TIDY_EVERY:
+                    release_freed_memory()
                 self.encoded += len(missing)
                 for key, features in made.items():
                     self._put(key, features)
