@@ -1,4 +1,4 @@
-"""Sessions that follow objects by box chaining, on the tiny random model or on LiteMedSAM."""
+"""Sessions that follow objects by box chaining: tiny random model, LiteMedSAM or a plain rule."""
 
 from __future__ import annotations
 
@@ -11,11 +11,38 @@ from medsam2.core.intensity import resolve_window
 from medsam2.core.volume import Volume
 from medsam2.engine.chain_tracker import ChainTracker
 from medsam2.engine.device import Compute
-from medsam2.engine.features import FeatureCache
+from medsam2.engine.features import FeatureCache, Features
 from medsam2.engine.sam1_model import SAM1Model
 from medsam2.engine.session import LocalSession
 from medsam2.engine.source import SliceSource
 from medsam2.models.load import load_model
+
+
+class ThresholdModel(SAM1Model):
+    """Sees exactly what is brighter than half in and a little around a box.
+
+    Its input and its logits have 64 x 64 pixels: a slice of that size is neither resized nor blurred.
+    """
+
+    REACH = 4
+
+    def __init__(self) -> None:
+        self.compute = Compute(torch.device("cpu"), torch.float32)
+        self.size = 64
+
+    def encode(self, images: torch.Tensor) -> list[Features]:
+        return [(image.mean(dim=0),) for image in images]
+
+    def decode(
+        self, features: Features, boxes_xy: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        y, x = torch.meshgrid(*[torch.arange(self.size)] * 2, indexing="ij")
+        low, high = boxes_xy[:, :2] - self.REACH, boxes_xy[:, 2:] + self.REACH
+        seen = [
+            (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1) & (features[0] > 0.5)
+            for (x0, y0), (x1, y1) in zip(low, high, strict=True)
+        ]
+        return torch.stack(seen).float() * 10 - 5, torch.full((len(seen),), 0.9)
 
 
 @functools.cache

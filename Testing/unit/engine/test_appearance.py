@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -36,6 +36,7 @@ def test_equal_intensities_inside_and_outside_count_for_nothing():
     np.testing.assert_allclose(ratio_rc, 0, atol=1e-9)
 
 
+@settings(deadline=None)
 @given(images, masks, masks, images)
 def test_evidence_is_bounded_and_finite(image_rc, mask_rc, area_rc, other_rc):
     appearance = Appearance()

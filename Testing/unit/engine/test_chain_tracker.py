@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 import pytest
+from chain_engine import ThresholdModel, chain_session, chain_tracker
 from phantoms import moving_ball
 from tiny_engine import backend_for
 
@@ -22,6 +23,8 @@ from medsam2.core.prompts import (
 )
 from medsam2.core.volume import Volume
 from medsam2.engine.backend import LocalBackend
+from medsam2.engine.features import FeatureCache
+from medsam2.engine.session import LocalSession
 
 ROI = RoiBox(2, 9, (18, 14, 46, 50))
 
@@ -159,3 +162,168 @@ def test_prompts_are_not_changed_by_being_used(volume):
     copy = dataclasses.replace(prompts)
     segment("tiny-random-chain", volume, prompts)
     assert prompts == copy
+
+
+def threshold_session(volume: Volume, options: SessionOptions | None = None) -> LocalSession:
+    return chain_session(volume, options, model=ThresholdModel())
+
+
+def darkened(volume: Volume, *indices: int) -> Volume:
+    """The same volume with slices that show nothing."""
+    voxels = volume.voxels_kji.copy()
+    voxels[list(indices)] = 60
+    return Volume(voxels, volume.affine_ijk_to_ras)
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        ObjectPrompts(roi=RoiBox(0, 11, (10, 10, 54, 54))),
+        ObjectPrompts((BoxPrompt(6, (17, 17, 47, 47)),)),
+        ObjectPrompts((BoxPrompt(0, (17, 14, 47, 44)),)),
+        ObjectPrompts((LinePrompt(11, ((32, 20), (32, 47))),), slice_range=(0, 11)),
+    ],
+    ids=["roi", "box", "box at the end", "line"],
+)
+def test_with_a_model_that_sees_a_drifting_ball_is_found_exactly(volume, prompts):
+    _, truth_kji = moving_ball(drift=0.5)
+    with threshold_session(volume) as session:
+        session.put(1, prompts)
+        results = list(session.propagate())
+        np.testing.assert_array_equal(session.mask_kji(1), truth_kji)
+    assert all(0 < r.score <= 1 for r in results)
+
+
+def test_a_colour_volume_is_followed_as_a_grey_one(volume):
+    colour = Volume(np.repeat(volume.voxels_kji[..., None], 3, -1), volume.affine_ijk_to_ras)
+    with threshold_session(colour) as session:
+        session.put(1, ObjectPrompts(roi=RoiBox(0, 11, (10, 10, 54, 54))))
+        list(session.propagate())
+        np.testing.assert_array_equal(session.mask_kji(1), moving_ball(drift=0.5)[1])
+
+
+def test_inside_a_roi_a_slice_that_shows_nothing_gets_its_neighbours_mask_pulled_in(volume):
+    _, truth_kji = moving_ball(drift=0.5)
+    with threshold_session(darkened(volume, 9)) as session:
+        session.put(1, ObjectPrompts(roi=RoiBox(1, 10, (10, 10, 54, 54))))
+        results = {r.index: r for r in session.propagate()}
+    guess_rc = results[9].mask_rc.unpack()
+    assert guess_rc.any()
+    assert not (guess_rc & ~truth_kji[8]).any()
+    assert results[9].score == 0
+    np.testing.assert_array_equal(results[10].mask_rc.unpack(), truth_kji[10])
+
+
+def test_without_a_roi_such_a_slice_is_empty_and_the_object_is_found_again_behind_it(volume):
+    _, truth_kji = moving_ball(drift=0.5)
+    with threshold_session(darkened(volume, 9)) as session:
+        session.put(1, ObjectPrompts((BoxPrompt(6, (17, 17, 47, 47)),)))
+        results = {r.index: r.mask_rc.unpack() for r in session.propagate()}
+    assert not results[9].any()
+    np.testing.assert_array_equal(results[10], truth_kji[10])
+
+
+def test_following_starts_on_a_slice_that_shows_the_object(volume):
+    roi = ObjectPrompts(roi=RoiBox(1, 10, (17, 14, 47, 50)))
+    tracker = chain_tracker(darkened(volume, 5, 6), model=ThresholdModel())
+    (seed,) = tracker.anchors(tracker.target(roi, 1, 10))
+    assert 3 <= seed <= 8
+    assert seed not in {5, 6}
+
+
+def test_slices_between_two_corrections_come_from_both_and_are_the_preview_on_them(volume):
+    _, truth_kji = moving_ball(drift=0.5)
+    locks = tuple(mask_on_slice(i, truth_kji[i]) for i in (2, 8))
+    with threshold_session(volume) as session:
+        session.put(1, ObjectPrompts(locks))
+        preview = session.predict(1, 8)
+        results = {r.index: r for r in session.propagate()}
+    np.testing.assert_array_equal(preview.mask_rc.unpack(), truth_kji[8])
+    assert {results[i].origin for i in range(3, 8)} == {Origin.BLENDED}
+    for index in range(12):
+        np.testing.assert_array_equal(results[index].mask_rc.unpack(), truth_kji[index])
+
+
+def test_the_preview_of_a_slice_without_prompts_follows_from_the_nearest(volume):
+    _, truth_kji = moving_ball(drift=0.5)
+    with threshold_session(volume) as session:
+        session.put(1, ObjectPrompts((BoxPrompt(6, (17, 17, 47, 47)),)))
+        found_rc = session.predict(1, 7).mask_rc.unpack()
+    np.testing.assert_array_equal(found_rc, truth_kji[7])
+
+
+def test_only_a_tiny_object_is_seen_enlarged():
+    volume, _ = moving_ball((3, 512, 512))
+    tiny = ObjectPrompts((BoxPrompt(1, (100, 200, 109, 207)),))
+    large = ObjectPrompts((BoxPrompt(1, (100, 200, 400, 420)),))
+    tracker = chain_tracker(volume)
+    row0, col0, row1, col1 = tracker.target(tiny, 0, 2).frame.crop_rc
+    assert (row0, row1) == (80, 129)
+    assert col0 < 200 < 207 < col1 < 240
+    whole_rc = (0, 0, 511, 511)
+    assert tracker.target(large, 0, 2).frame.crop_rc == whole_rc
+    uncropped = chain_tracker(volume, SessionOptions(crop=False))
+    assert uncropped.target(tiny, 0, 2).frame.crop_rc == whole_rc
+
+
+def test_a_tiny_object_seen_enlarged_is_put_back_where_it_lies():
+    mask_kji = np.zeros((3, 256, 256), bool)
+    mask_kji[:, 100:108, 200:207] = True
+    volume = Volume(np.where(mask_kji, 200, 20).astype(np.uint8), np.eye(4))
+    with threshold_session(volume) as session:
+        session.put(1, ObjectPrompts(roi=RoiBox(0, 2, (97, 197, 110, 209))))
+        list(session.propagate())
+        assert dice(session.mask_kji(1), mask_kji) > 0.9
+
+
+def test_masks_are_the_same_with_a_cold_a_warm_and_a_full_cache(volume):
+    def follow(cache: FeatureCache) -> bytes:
+        with chain_session(volume, cache=cache) as session:
+            session.put(1, ObjectPrompts(roi=ROI))
+            list(session.propagate())
+            return session.mask_kji(1).tobytes()
+
+    roomy = FeatureCache(64 << 20)
+    cold, warm, starved = follow(roomy), follow(roomy), follow(FeatureCache(1))
+    assert roomy.encoded == ROI.last - ROI.first + 1
+    assert cold == warm == starved
+
+
+def test_the_axis_a_volume_is_stored_along_does_not_change_what_is_segmented(volume):
+    _, expected = segment("tiny-random-chain", volume, ObjectPrompts(roi=ROI))
+    turned = Volume(
+        np.ascontiguousarray(volume.voxels_kji.transpose(2, 1, 0)),
+        volume.affine_ijk_to_ras[:, [2, 1, 0, 3]],
+    )
+    row0, col0, row1, col1 = ROI.box_rc
+    roi = RoiBox(ROI.first, ROI.last, (col0, row0, col1, row1))
+    _, found = segment("tiny-random-chain", turned, ObjectPrompts(roi=roi), SliceAxis.I)
+    np.testing.assert_array_equal(found.transpose(2, 1, 0), expected)
+
+
+def test_an_oblique_volume_is_segmented_as_the_same_voxels_upright(volume):
+    _, expected = segment("tiny-random-chain", volume, ObjectPrompts(roi=ROI))
+    angle = np.radians(20)
+    tilt = np.eye(4)
+    tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    oblique = Volume(volume.voxels_kji, tilt @ volume.affine_ijk_to_ras)
+    _, found = segment("tiny-random-chain", oblique, ObjectPrompts(roi=ROI))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_litemedsam_finds_a_ball_in_pixels_that_are_not_square_however_they_are_stored():
+    j, i = np.ogrid[:40, :80]
+    mask_kji = np.repeat((np.hypot((j - 20) * 1.6, (i - 40) * 0.8) < 14)[None], 2, axis=0)
+    noise = np.random.default_rng(0).normal(60, 8, mask_kji.shape)
+    voxels = (noise + 120 * mask_kji).astype(np.uint8)
+    upright = Volume(voxels, np.diag([0.8, 1.6, 2.0, 1.0]))
+    roi = RoiBox(0, 1, (10, 20, 30, 60))
+    _, found = segment("litemedsam", upright, ObjectPrompts(roi=roi))
+    assert dice(found, mask_kji) > 0.9
+    affine = upright.affine_ijk_to_ras[:, [1, 0, 2, 3]].copy()
+    affine[:3, 3] += 79 * affine[:3, 1]
+    affine[:3, 1] *= -1
+    turned = Volume(np.ascontiguousarray(voxels[:, :, ::-1].transpose(0, 2, 1)), affine)
+    turned_roi = RoiBox(0, 1, (79 - 60, 10, 79 - 20, 30))
+    _, again = segment("litemedsam", turned, ObjectPrompts(roi=turned_roi))
+    np.testing.assert_array_equal(again.transpose(0, 2, 1)[:, :, ::-1], found)
