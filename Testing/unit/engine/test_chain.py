@@ -238,12 +238,12 @@ def test_a_leak_ends_at_the_footprint_and_without_one_near_the_neighbour():
     assert bounding_box_rc(free.mask_rc) == (11, 11, 29, 29)
 
 
-def test_a_candidate_that_leaks_is_outweighed_by_those_that_agree_with_the_neighbour():
+def test_candidates_that_leak_are_outweighed_by_one_that_agrees_with_the_neighbour():
     truth = disc(20, 20, 6)
 
     def decode(tried_rc):
         logits, quality = decoder(truth)(tried_rc)
-        logits[-1] = 5.0
+        logits[1:], quality[1:] = 5.0, 1.0
         return logits, quality
 
     np.testing.assert_array_equal(next_slice(decode, known(truth), LEVEL, FOOTPRINT).mask_rc, truth)
