@@ -1,6 +1,6 @@
 # The project's commands. Each sets up its own virtual environment in .venv first.
 #   make demo    segment the shipped volume and draw a picture of it
-#   make test    install what the tests need and run them
+#   make test    install what the tests need, check style and types, run the tests
 #   make lint    style, types and import directions
 #   make bench   our engine against the stock SAM2 predictor
 #   make quality Dice and surface Dice on the open sets
@@ -34,7 +34,7 @@ $(VENV)/.development: $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	$(BIN)/medsam2 demo
 
-test: $(VENV)/.development
+test: lint
 	$(BIN)/python -m pytest Testing -c Testing/pytest.ini --rootdir Testing
 
 lint: $(VENV)/.development
