@@ -6,9 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Tiny models lose more by waiting for a second thread than it gives, above all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# In CI the same examples are tried every time; at a desk new ones are.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

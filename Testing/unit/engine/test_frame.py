@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from medsam2.core.intensity import Window
@@ -24,6 +24,7 @@ def crops(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
 orientations = st.builds(Orientation, st.booleans(), st.booleans(), st.booleans())
 
 
+@example(((8, 8), (0, 0, 0, 6)), (0.375, 4.0), Orientation(transpose=True))
 @given(crops(), spacings, orientations)
 def test_a_point_and_its_pixel_go_to_the_same_place_however_the_slice_is_turned(
     crop, spacing_rc, orientation

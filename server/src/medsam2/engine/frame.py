@@ -105,24 +105,26 @@ class SliceFrame:
 
     def logits_to_crop(self, logits: torch.Tensor) -> torch.Tensor:
         """Resizes logits ``[..., s, s]`` over the input to the crop's own pixels."""
-        whole_rows, whole_columns = logits.shape[-2:]
-        rows = self.fitted_model[0] * whole_rows / self.size
-        columns = self.fitted_model[1] * whole_columns / self.size
-        flat = logits.reshape(1, -1, whole_rows, whole_columns).float()
-        if (rows, columns) == (whole_rows, whole_columns):
-            resized = F.interpolate(flat, self._view_shape, mode="bilinear", align_corners=False)
-        else:
-            resized = self._sample(flat, rows, columns)
-        turned = self.orientation.undo(resized)
+        turned = self.orientation.undo(self._logits_to_view(logits))
         return turned.reshape(*logits.shape[:-2], *self.crop_shape_rc)
 
     def mask_from_logits(self, logits: torch.Tensor) -> BoolArray:
         """Returns the mask ``[rows, columns]`` of the whole slice where logits ``[s, s]`` are > 0."""
         row0, col0, row1, col1 = self.crop_rc
         mask_rc = np.zeros(self.shape_rc, dtype=bool)
-        inside = (self.logits_to_crop(logits) > 0).cpu().numpy()
-        mask_rc[row0 : row1 + 1, col0 : col1 + 1] = inside
+        inside = self.orientation.undo(self._logits_to_view(logits)[0, 0] > 0)
+        mask_rc[row0 : row1 + 1, col0 : col1 + 1] = inside.cpu().numpy()
         return mask_rc
+
+    def _logits_to_view(self, logits: torch.Tensor) -> torch.Tensor:
+        """Resizes logits ``[..., s, s]`` to the view's pixels ``[1, n, rows, columns]``."""
+        whole_rows, whole_columns = logits.shape[-2:]
+        rows = self.fitted_model[0] * whole_rows / self.size
+        columns = self.fitted_model[1] * whole_columns / self.size
+        flat = logits.reshape(1, -1, whole_rows, whole_columns).float()
+        if (rows, columns) == (whole_rows, whole_columns):
+            return F.interpolate(flat, self._view_shape, mode="bilinear", align_corners=False)
+        return self._sample(flat, rows, columns)
 
     @property
     def _view_shape(self) -> tuple[int, int]:
@@ -131,9 +133,11 @@ class SliceFrame:
     def _resized(self, values: torch.Tensor) -> torch.Tensor:
         if values.shape[-2:] == self.fitted_model:
             return values
-        return F.interpolate(
-            values, self.fitted_model, mode="bilinear", align_corners=False, antialias=True
-        )
+        size, lying = self.fitted_model, values.shape[-1] == 1
+        if lying:  # Torch 2.13 gives zeros for images that are one pixel wide.
+            values, size = values.transpose(-2, -1), (size[1], size[0])
+        resized = F.interpolate(values, size, mode="bilinear", align_corners=False, antialias=True)
+        return resized.transpose(-2, -1) if lying else resized
 
     def _padded(self, values: torch.Tensor) -> torch.Tensor:
         bottom, right = (self.size - fitted for fitted in self.fitted_model)

@@ -8,6 +8,7 @@ Coordinates here are the model's own: pixels of its square input.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,6 +76,8 @@ class SAM2Model:
         neck_position = encoder.neck.position_encoding
         streamline(encoder, [decoder.conv_s0, decoder.conv_s1])
         encoder.to(dtype=compute.dtype, memory_format=torch.channels_last)
+        prompts = module.sam_prompt_encoder
+        prompts.get_dense_pe = functools.cache(prompts.get_dense_pe)
         self._mean = torch.tensor(IMAGE_MEAN, device=compute.device).view(3, 1, 1)
         self._std = torch.tensor(IMAGE_STD, device=compute.device).view(3, 1, 1)
         with torch.inference_mode():
