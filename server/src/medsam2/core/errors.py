@@ -11,6 +11,8 @@
     |   |-- PromptError             what was asked of the image
     |   |   |-- OutsideVolumeError, EmptyRangeError, NoPromptError
     |   |   |-- UnsupportedPromptError, PromptFileError
+    |   |-- WireError               a message that breaks the protocol
+    |   |   `-- MessageTooLargeError
     |   |-- ModelError              the weights
     |   |   |-- UnknownModelError, WeightsMissingError, WeightsHashError
     |   |   |-- WeightsMismatchError, UnsafeWeightsError, DownloadError
@@ -19,7 +21,11 @@
     `-- EngineError                 the machine: exit code 1, HTTP 5xx
         |-- DeviceError, OutOfMemoryError
         |-- SessionClosedError
-        `-- CancelledError
+        |-- CancelledError
+        `-- ServerError             a server between the user and the machine
+            |-- ServerUnreachableError, ServerBusyError, ServerAnswerError
+            |-- CertificateError, UnauthorizedError, ProtocolMismatchError
+            `-- WorkerLostError
 
 Each class carries a stable ``code`` that is used on the wire and in the user interface. The text
 of an error says what is wrong and what to do, in one line.
@@ -131,6 +137,18 @@ class PromptFileError(PromptError):
     code = "prompt_file"
 
 
+class WireError(InputError):
+    """A message between client and server is malformed; nothing of it was used."""
+
+    code = "malformed"
+
+
+class MessageTooLargeError(WireError):
+    """A message, or what it claims to hold, is larger than allowed."""
+
+    code = "too_large"
+
+
 class ModelError(InputError):
     """The model's weights can't be used."""
 
@@ -221,3 +239,54 @@ class CancelledError(EngineError):
 
     code = "cancelled"
     exit_code = 130
+
+
+class ServerError(EngineError):
+    """The server could not do what was asked."""
+
+    code = "server"
+
+
+class ServerUnreachableError(ServerError):
+    """No server answers at the address; what was streamed before stays."""
+
+    code = "server_unreachable"
+
+
+class ServerBusyError(ServerError):
+    """The server has no room for more at present."""
+
+    code = "server_busy"
+
+
+class ServerAnswerError(ServerError):
+    """The server's answer is malformed or belongs to something else; nothing of it was used."""
+
+    code = "server_answer"
+
+
+class CertificateError(ServerError):
+    """The server's certificate can't be verified; nothing was sent."""
+
+    code = "certificate"
+    exit_code = 2
+
+
+class UnauthorizedError(ServerError):
+    """The server does not know the token."""
+
+    code = "unauthorized"
+    exit_code = 2
+
+
+class ProtocolMismatchError(ServerError):
+    """Client and server speak different versions of the protocol."""
+
+    code = "protocol"
+    exit_code = 2
+
+
+class WorkerLostError(ServerError):
+    """The process that computes was lost twice while at this; other work is unharmed."""
+
+    code = "worker_lost"
