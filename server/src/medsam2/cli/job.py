@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medsam2.core.backend import CancelToken, Direction, ModelInfo, Session, SessionOptions
+from medsam2.core.backend import Backend, CancelToken, Direction, ModelInfo, Session, SessionOptions
 from medsam2.core.errors import CancelledError
 from medsam2.core.geometry import SliceAxis
 from medsam2.core.intensity import Window
@@ -22,17 +22,21 @@ from medsam2.io.segments import Segment
 
 from . import local
 from .interrupt import cancel_on_interrupt
+from .remote import Remote, connect
+
+DEFAULT_MODEL = "litemedsam"
 
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """Which model, and where it runs."""
+    """Which model, and where it runs: in this process, or in a server."""
 
-    model: str = "litemedsam"
+    model: str = DEFAULT_MODEL
     checkpoint: Path | None = None
     device: str = "auto"
     precision: str = "auto"
     image_size: int | None = None
+    remote: Remote | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +97,7 @@ def run(job: Job, *, quiet: bool = False) -> Outcome:
         MedSAM2Error: the model can't be loaded, or a prompt doesn't fit.
     """
     begun = time.perf_counter()
-    engine = job.engine
-    if not quiet and sys.stderr.isatty():
-        print(f"Loading {engine.model} ...", file=sys.stderr)
-    backend = local.make_backend(
-        engine.model, engine.checkpoint, engine.device, engine.precision, engine.image_size
-    )
+    backend = _backend(job.engine, quiet=quiet)
     loaded = time.perf_counter()
     with (
         contextlib.closing(backend),
@@ -116,6 +115,19 @@ def run(job: Job, *, quiet: bool = False) -> Outcome:
         return Outcome(
             segments, job.options.axis, session.window, backend.model, loaded - begun, done - loaded
         )
+
+
+def _backend(engine: Engine, *, quiet: bool) -> Backend:
+    says = not quiet and sys.stderr.isatty()
+    if engine.remote is not None:
+        if says:
+            print(f"Connecting to {engine.remote.url} ...", file=sys.stderr)
+        return connect(engine.remote)
+    if says:
+        print(f"Loading {engine.model} ...", file=sys.stderr)
+    return local.make_backend(
+        engine.model, engine.checkpoint, engine.device, engine.precision, engine.image_size
+    )
 
 
 def _follow(session: Session, direction: Direction, cancel: CancelToken, *, quiet: bool) -> None:

@@ -13,6 +13,7 @@ from .failures import OneLineErrors, debug_option, examples
 from .info import info
 from .models import models
 from .segment import segment
+from .serve import serve
 
 
 @click.group(
@@ -33,7 +34,7 @@ def cli() -> None:
     """Segment medical volumes from a box, a click, a diameter or a painted slice."""
 
 
-for command in (segment, demo, info, models):
+for command in (segment, demo, info, models, serve):
     cli.add_command(command)
 
 

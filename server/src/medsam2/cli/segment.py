@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from medsam2.core.backend import Direction, SessionOptions
-from medsam2.core.errors import PromptError
+from medsam2.core.errors import InputError, PromptError
 from medsam2.core.geometry import SliceAxis, default_axis
 from medsam2.core.intensity import AUTO, resolve_window
 from medsam2.core.prompts import ObjectPrompts
@@ -20,10 +20,11 @@ from medsam2.core.volume import Volume
 
 from . import gather, prompt_files
 from .failures import debug_option, examples
-from .job import Cleanup, Engine, Job, Outcome, run
+from .job import DEFAULT_MODEL, Cleanup, Engine, Job, Outcome, run
 from .objects import check_supported, make_objects
 from .output import check_fits, check_place, output_path
-from .segment_options import prompt_options, result_options, run_options
+from .remote import Remote
+from .segment_options import prompt_options, result_options, run_options, server_options
 from .summary import summary, summary_lines, warnings_of
 from .values import BoxValue, FileValue, LineValue, PointValue, RangeValue, SliceValue
 
@@ -46,7 +47,7 @@ class Request:
     mask: FileValue | None
     mask_slices: tuple[tuple[int, ...] | None] | None
     axis: str
-    model: str
+    model: str | None
     checkpoint: Path | None
     device: str
     precision: str
@@ -55,6 +56,10 @@ class Request:
     direction: str
     keep_largest: bool
     fill_holes: bool
+    server: str | None
+    token_file: Path | None
+    ca_file: Path | None
+    insecure_http: bool
     series: str | None
     format_: str | None
     overwrite: bool
@@ -79,6 +84,7 @@ class Request:
 @click.argument("volume", type=click.Path(path_type=Path))
 @prompt_options
 @run_options
+@server_options
 @result_options
 @debug_option
 def segment(**options: Any) -> None:
@@ -101,7 +107,8 @@ def _prepare(request: Request) -> tuple[Volume, Job]:
     from medsam2.io.volumes import read_volume
     from medsam2.models.registry import card_of
 
-    card = card_of(request.model)
+    engine = _engine(request)
+    card = card_of(engine.model)
     files = [prompt_files.read_file(value) for value in request.prompts]
     chosen = None if request.axis == AUTO else SliceAxis.parse(request.axis)
     chosen = prompt_files.axis_of(files, chosen)
@@ -109,15 +116,30 @@ def _prepare(request: Request) -> tuple[Volume, Job]:
     volume = read_volume(request.volume, series=request.series)
     grid = gather.Grid(volume, chosen or default_axis(volume.affine_ijk_to_ras))
     objects = _objects(request, grid, files)
-    check_supported(objects, card.name, card.prompts)
+    if engine.remote is None:  # else the server says which model it has
+        check_supported(objects, card.name, card.prompts)
     for prompts in objects:
         prompts.checked(volume, grid.axis)
     options = SessionOptions(grid.axis, resolve_window(volume, request.window))
-    engine = Engine(
-        request.model, request.checkpoint, request.device, request.precision, request.image_size
-    )
     cleanup = Cleanup(request.keep_largest, request.fill_holes)
     return volume, Job(volume, objects, options, engine, Direction(request.direction), cleanup)
+
+
+def _engine(request: Request) -> Engine:
+    """Which model is wanted, and where."""
+    own = (request.checkpoint, request.device, request.precision, request.image_size)
+    if request.server is None:
+        return Engine(request.model or DEFAULT_MODEL, *own)
+    if own != (None, AUTO, AUTO, None):
+        msg = (
+            "With --server, the checkpoint, device, precision and image size are the server's: "
+            "leave them out, or give them to medsam2 serve."
+        )
+        raise InputError(msg)
+    remote = Remote(
+        request.server, request.token_file, request.ca_file, request.insecure_http, request.model
+    )
+    return Engine(request.model or DEFAULT_MODEL, remote=remote)
 
 
 def _check_mask_options(request: Request) -> None:

@@ -66,8 +66,7 @@ prompt_options = _stacked(
 )  # fmt: skip
 
 run_options = _stacked(
-    click.option("--model", default="litemedsam", show_default=True,
-                 help="See: medsam2 models list."),
+    click.option("--model", help="See: medsam2 models list.  [default: litemedsam, or the server's]"),
     click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE",
                  help="Your own weights for the model's architecture."),
     click.option("--device", default="auto", show_default=True,
@@ -83,6 +82,19 @@ run_options = _stacked(
                  default="both", show_default=True, help="Which way to follow the object."),
     click.option("--keep-largest", is_flag=True, help="Keep each object's largest piece only."),
     click.option("--fill-holes", is_flag=True, help="Fill holes that are enclosed in 3D."),
+)  # fmt: skip
+
+server_options = _stacked(
+    click.option("--server", metavar="URL",
+                 help="Let a server do it: see medsam2 serve. The model and its device are the "
+                      "server's; no name and no header of the image is sent."),
+    click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Holds the server's token; else MEDSAM2_TOKEN, or the file of a server that "
+                      "this user started on this machine."),
+    click.option("--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+                 metavar="FILE", help="The authority that signed the server's certificate, PEM."),
+    click.option("--insecure-http", is_flag=True,
+                 help="Allow http to another machine: the image can be read on the way."),
 )  # fmt: skip
 
 result_options = _stacked(

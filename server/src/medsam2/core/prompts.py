@@ -143,6 +143,36 @@ class ObjectPrompts:
             )
         return dataclasses.replace(self, prompts=prompts, roi=roi, slice_range=slice_range)
 
+    def span(self, volume: Volume, axis: SliceAxis) -> tuple[int, int]:
+        """Inclusive first and last slice to segment; for prompts that :meth:`checked` returned.
+
+        The range, else the ROI's, else as far as the balls around the lines reach, else all slices.
+        """
+        count = volume.count(axis)
+        if self.slice_range is not None:
+            return self.slice_range
+        if self.roi is not None:
+            return self.roi.first, self.roi.last
+        lines = [p for p in self.prompts if isinstance(p, LinePrompt)]
+        if not lines:
+            return 0, count - 1
+        spacing, across = volume.spacing_rc(axis), volume.spacing_across(axis)
+        extents = [line.extent(spacing, across, count) for line in lines]
+        extents += [(p.index, p.index) for p in self.prompts]
+        return min(first for first, _ in extents), max(last for _, last in extents)
+
+    def within(self, first: int, last: int) -> ObjectPrompts:
+        """Returns these prompts without those outside an inclusive range of slices.
+
+        Raises:
+            NoPromptError: no prompt is left, and there is no ROI either.
+        """
+        inside = tuple(p for p in self.prompts if first <= p.index <= last)
+        if not inside and self.roi is None:
+            msg = f"No prompt of {self.name} lies in its range {first}..{last}; widen the range."
+            raise NoPromptError(msg)
+        return dataclasses.replace(self, prompts=inside)
+
 
 def box_3d(box_ijk: BoxIJK, volume: Volume, axis: SliceAxis) -> RoiBox:
     """Makes a ROI from an inclusive voxel box, clipped to the volume.

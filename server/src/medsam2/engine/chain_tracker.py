@@ -145,6 +145,10 @@ class ChainTracker:
         mask_rc[row0 : row1 + 1, col0 : col1 + 1] = (logits > 0).numpy()
         return mask_rc
 
+    def warm(self, target: Target, index: int) -> None:
+        """Encodes a slice ahead of need; see the protocol."""
+        self._source.features(target.frame, index)
+
     def use_less_memory(self) -> None:
         """Frees kept features and encodes one slice at a time from now on."""
         self._source.shrink()

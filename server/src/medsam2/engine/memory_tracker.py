@@ -187,6 +187,10 @@ class MemoryTracker:
             mask_rc[outside] = False
         return mask_rc
 
+    def warm(self, target: Target, index: int) -> None:
+        """Encodes a slice ahead of need; see the protocol."""
+        self._source.features(target.frame, index)
+
     def use_less_memory(self) -> None:
         """Frees kept features and tracks one object at a time from now on."""
         self._source.shrink()

@@ -30,13 +30,16 @@ from medsam2.core.backend import (
 from medsam2.core.errors import NoPromptError, SessionClosedError
 from medsam2.core.intensity import Window
 from medsam2.core.masks import BoolArray, PackedMask, stack_slices
-from medsam2.core.prompts import LinePrompt, MaskPrompt, ObjectPrompts
+from medsam2.core.prompts import MaskPrompt, ObjectPrompts
 from medsam2.core.volume import Volume
 
 from .plan import Interval, intervals, nearest
 from .retry import retrying
 from .sweep import Follower, sweep
 from .tracker import Evidence, Run, Target, Tracker
+
+WARM_REACH = 8
+"""Slices on each side of a prompt that are worth encoding before they are asked for."""
 
 MOST_EVIDENCE = 4
 """Pieces of evidence that inform one run: more cost memory and time, and make edits reach further."""
@@ -99,12 +102,8 @@ class LocalSession(Session):
         """Sets all prompts of one object; see the protocol."""
         self._check_open()
         checked = prompts.checked(self._volume, self._options.axis)
-        first, last = self._range(checked)
-        inside = tuple(p for p in checked.prompts if first <= p.index <= last)
-        if not inside and checked.roi is None:
-            msg = f"No prompt of {prompts.name} lies in its range {first}..{last}; widen the range."
-            raise NoPromptError(msg)
-        used = dataclasses.replace(checked, prompts=inside)
+        first, last = checked.span(self._volume, self._options.axis)
+        used = checked.within(first, last)
         target = self._tracker.target(used, first, last)
         state = ObjectState(prompts, target)
         if object_id in self._objects:
@@ -130,6 +129,24 @@ class LocalSession(Session):
         anchors = [self._evidence(state, anchor, {}) for anchor in self._anchors(state)]
         pieces = {piece.index: (key, piece) for key, piece in anchors}
         return self._result(object_id, self._evidence(state, index, pieces)[1])
+
+    def warm(self, object_id: int) -> Iterator[int]:
+        """Encodes slices around an object's prompts, nearest first, one for each step.
+
+        Not part of the seam: the server's worker does this while it has nothing else to do, so that
+        the user's next click or propagation finds the slices encoded. Results don't change.
+        """
+        self._check_open()
+        if object_id not in self._objects:
+            return
+        target = self._objects[object_id].target
+        prompted = target.prompts.prompted_indices() or [(target.first + target.last) // 2]
+        last = prompted[-1]
+        for index in sorted(range(target.first, target.last + 1), key=lambda n: abs(n - last)):
+            if abs(index - last) > WARM_REACH:
+                return
+            self._tracker.warm(target, index)
+            yield index
 
     def plan(self, object_ids: Collection[int] | None = None) -> int:
         """Returns how many slices a propagation will yield at most."""
@@ -216,21 +233,6 @@ class LocalSession(Session):
             msg = f"Object {object_id} has no prompt yet; put one first."
             raise NoPromptError(msg)
         return self._objects[object_id]
-
-    def _range(self, prompts: ObjectPrompts) -> tuple[int, int]:
-        volume, axis = self._volume, self._options.axis
-        count = volume.count(axis)
-        if prompts.slice_range is not None:
-            return prompts.slice_range
-        if prompts.roi is not None:
-            return prompts.roi.first, prompts.roi.last
-        lines = [p for p in prompts.prompts if isinstance(p, LinePrompt)]
-        if not lines:
-            return 0, count - 1
-        spacing, across = volume.spacing_rc(axis), volume.spacing_across(axis)
-        extents = [line.extent(spacing, across, count) for line in lines]
-        extents += [(p.index, p.index) for p in prompts.prompts]
-        return min(first for first, _ in extents), max(last for _, last in extents)
 
     def _anchors(self, state: ObjectState) -> list[int]:
         return retrying(self._tracker, lambda: self._tracker.anchors(state.target))

@@ -115,6 +115,10 @@ class Tracker(Protocol):
         """Turns an estimate's logits, or a blend of two, into a mask of the whole slice."""
         ...
 
+    def warm(self, target: Target, index: int) -> None:
+        """Encodes a slice that may be asked for soon, unless it is encoded already."""
+        ...
+
     def use_less_memory(self) -> None:
         """Frees what can be made again and works in smaller batches from now on."""
         ...
