@@ -3,6 +3,7 @@
 #   make test    install what the tests need, check style and types, run the tests
 #   make lint    style, types and import directions
 #   make bench   our engine against the stock SAM2 predictor
+#   make soak    the server's promises at full count: load, faults, abuse (about half an hour)
 #   make quality Dice and surface Dice on the open sets
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint server/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench quality clean
+.PHONY: help demo test lint bench soak quality clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,6 +47,9 @@ lint: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m medsam2.bench.engine --output Testing/results
+
+soak: $(VENV)/.development
+	SOAK=1 $(BIN)/python -m pytest Testing/system -c Testing/pytest.ini --rootdir Testing
 
 quality: $(VENV)/.development
 	$(BIN)/python -m medsam2.bench.quality --data ../shared/data --output Testing/results/quality-litemedsam.md
