@@ -1,8 +1,8 @@
-"""Runs the command line as ``python -m medsam2``."""
+"""``python -m medsam2``: the command line, for a Python whose scripts are not on the path."""
 
 from __future__ import annotations
 
-from medsam2.cli.main import main
+from .cli.main import main
 
 if __name__ == "__main__":
     main()

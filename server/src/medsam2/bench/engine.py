@@ -22,6 +22,7 @@ from .components import component_rows, encoder_rows
 from .footprint import import_row, memory_row
 from .machine import describe_machine
 from .rivals import Ours, Stock, phantom
+from .serving import serving_rows, upload_rows
 from .table import Row, render
 
 
@@ -105,6 +106,9 @@ def main() -> None:
         lambda: [memory_row()],
         lambda: cached_rows(min(20, options.slices)),
         lambda: [objects_row(min(20, options.slices))],
+        upload_rows,
+        lambda: serving_rows("litemedsam", options.slices, 3),
+        lambda: serving_rows("tiny-random", options.slices, 5),
         lambda: first_pass_rows(options.slices, options.slices_1024, options.repeats),
     ]
     rows: list[Row] = []

@@ -1,0 +1,171 @@
+"""What a server costs: the same work in process and over loopback, in one run.
+
+Both sides are warmed up, then take turns, so that a busy machine slows both. The server is a real one,
+started with ``medsam2 serve``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from medsam2.core.backend import Backend, Session, SessionOptions
+from medsam2.core.prompts import BoxPrompt, ObjectPrompts
+from medsam2.core.volume import Volume
+from medsam2.wire import arrays, volumes
+
+from .table import Row
+
+PREDICTIONS = 15
+
+
+@contextlib.contextmanager
+def served(model: str, *options: str) -> Iterator[tuple[str, str]]:
+    """Runs a server on a free port of this machine; yields its address and its token."""
+    token = secrets.token_urlsafe(32)
+    command = [sys.executable, "-m", "medsam2", "serve", "--port", "0", "--model", model, *options]
+    environment = {**os.environ, "MEDSAM2_TOKEN": token}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            found = re.search(r"http://\S+", line)
+            if found is None:
+                msg = f"The server did not start: {line!r}"
+                raise RuntimeError(msg)
+            yield found.group(), token
+        finally:
+            process.terminate()
+
+
+def serving_rows(model: str, slices: int, repeats: int) -> list[Row]:
+    """A propagation and a prompt over loopback against the same in process."""
+    from medsam2.client.backend import RemoteBackend
+    from medsam2.engine.backend import LocalBackend
+    from medsam2.models.load import load_model
+
+    volume = ct_like((slices, 256, 256))
+    with served(model, "--device", "cpu") as (url, token):
+        local, remote = LocalBackend(load_model(model), "cpu"), RemoteBackend(url, token)
+        whole = _alternating(repeats, *(_propagation(b, volume) for b in (local, remote)))
+        clicks = _clicks(local, remote, volume)
+        remote.close()
+        local.close()
+    here, there = (statistics.median(times) for times in whole)
+    extra = (there / here - 1) * 100
+    more = 1000 * (statistics.median(clicks[1]) - statistics.median(clicks[0]))
+    detail = f"{there:.3g} s against {here:.3g} s"
+    clicked = f"{1000 * statistics.median(clicks[0]):.3g} ms in process"
+    return [
+        Row(f"a propagation over {slices} slices, {model}, over loopback", extra, "% more", 5.0,
+            at_most=True, detail=detail),
+        Row(f"a second prompt, {model}, over loopback", more, "ms more", 15.0, at_most=True,
+            detail=clicked),
+    ]  # fmt: skip
+
+
+def upload_rows() -> list[Row]:
+    """How fast a volume gets into the server, and what compressing it saves."""
+    from medsam2.client.backend import RemoteBackend
+
+    seconds = []
+    with served("tiny-random", "--device", "cpu") as (url, token):
+        remote = RemoteBackend(url, token)
+        for seed in range(3):
+            volume = ct_like((300, 512, 512), seed)
+            begun = time.perf_counter()
+            remote.open(volume).close()
+            seconds.append(time.perf_counter() - begun)
+        remote.close()
+    megabytes = volume.voxels_kji.nbytes / 1e6
+    header = volumes.header_of(volume)
+    frames = [
+        arrays.encode(volume.voxels_kji[header.chunk(number)], "zlib")
+        for number in range(0, header.chunk_count, 4)
+    ]
+    raw = sum(arrays.header_of(frame).shape[0] for frame in frames) * volume.voxels_kji[0].nbytes
+    return [
+        Row("open a 512x512x300 int16 volume in a server, raw, over loopback",
+            megabytes / min(seconds), "MB/s", 300.0,
+            detail=f"{megabytes:.0f} MB in {min(seconds):.3g} s, hashing and all; the best of 3"),
+        Row("the same volume compressed with zlib", raw / sum(map(len, frames)), "x smaller", 3.0,
+            detail="synthetic CT: air, soft tissue with noise of 10 HU, bone"),
+    ]  # fmt: skip
+
+
+def ct_like(shape_kji: tuple[int, int, int], seed: int = 0) -> Volume:
+    """A body in air: ellipses of soft tissue and bone in Hounsfield units, with noise."""
+    rng = np.random.default_rng(seed)
+    count, rows, columns = shape_kji
+    j, i = np.ogrid[:rows, :columns]
+    body = np.hypot((j - rows / 2) / (rows * 0.3), (i - columns / 2) / (columns * 0.4)) < 1
+    voxels = np.empty(shape_kji, np.int16)
+    for k in range(count):
+        organ = np.hypot(j - rows / 2, i - columns * (0.4 + 0.1 * k / count)) < rows / 8
+        bone = np.hypot(j - rows * 0.7, i - columns / 2) < rows / 20
+        noise = rng.normal(0, 10, (rows, columns))
+        plane = np.where(body, 20 + 80 * organ + 600 * bone + noise, -1000)
+        voxels[k] = np.rint(plane)
+    return Volume(voxels, np.diag([0.7, 0.7, 2.0, 1.0]), modality="CT")
+
+
+def _box(volume: Volume) -> tuple[int, int, int, int]:
+    rows, columns = volume.voxels_kji.shape[1:3]
+    return int(rows * 0.35), int(columns * 0.25), int(rows * 0.65), int(columns * 0.6)
+
+
+def _propagation(backend: Backend, volume: Volume) -> Callable[[], float]:
+    """A new object followed through all slices of a session whose features are kept."""
+    session = backend.open(volume, SessionOptions(stop_after_empty=0))
+    row0, col0, row1, col1 = _box(volume)
+    tries = iter(range(1, 1000))
+
+    def run() -> float:
+        number = next(tries)
+        box = BoxPrompt(volume.shape_kji[0] // 2, (row0, col0, row1 - number, col1 - number))
+        begun = time.perf_counter()
+        session.put(number, ObjectPrompts((box,)))
+        made = sum(1 for _ in session.propagate([number]))
+        seconds = time.perf_counter() - begun
+        if made != volume.shape_kji[0]:
+            msg = f"{made} slices of {volume.shape_kji[0]} came"
+            raise RuntimeError(msg)
+        return seconds
+
+    return run
+
+
+def _alternating(
+    repeats: int, here: Callable[[], float], there: Callable[[], float]
+) -> tuple[list[float], list[float]]:
+    here()
+    there()
+    pairs = [(here(), there()) for _ in range(repeats)]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def _clicks(local: Backend, remote: Backend, volume: Volume) -> tuple[list[float], list[float]]:
+    sessions = [backend.open(volume) for backend in (local, remote)]
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(PREDICTIONS):
+        for session, taken in zip(sessions, times, strict=True):
+            taken.append(_click(session, volume, number))
+    return times[0][2:], times[1][2:]
+
+
+def _click(session: Session, volume: Volume, number: int) -> float:
+    row0, col0, row1, col1 = _box(volume)
+    index = volume.shape_kji[0] // 2
+    box = BoxPrompt(index, (row0, col0, row1 - number, col1))
+    begun = time.perf_counter()
+    session.put(1, ObjectPrompts((box,)))
+    session.predict(1, index)
+    return time.perf_counter() - begun

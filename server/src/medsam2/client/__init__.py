@@ -1,0 +1,1 @@
+"""The seam over HTTP: a backend whose model runs in a server."""
