@@ -34,7 +34,9 @@ def served(model: str, *options: str) -> Iterator[tuple[str, str]]:
     token = secrets.token_urlsafe(32)
     command = [sys.executable, "-m", "medsam2", "serve", "--port", "0", "--model", model, *options]
     environment = {**os.environ, "MEDSAM2_TOKEN": token}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 (this interpreter, on this package's own code)
+        command, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
             found = re.search(r"http://\S+", line)

@@ -15,7 +15,7 @@ from medsam2.core.errors import InputError
 from .failures import debug_option, examples
 from .remote import TOKEN_VARIABLE
 
-MANY = {"multiple": True, "metavar": "NAME"}
+MANY: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
 
 
 @click.command(
@@ -168,7 +168,7 @@ def _tenants(path: Path | None) -> tuple[Any, Path | None]:
 def _limits(given: tuple[str, ...]) -> Any:
     from medsam2.server.settings import Limits
 
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(Limits)}
+    kinds: dict[str, Any] = {f.name: type(f.default) for f in dataclasses.fields(Limits)}
     values: dict[str, Any] = {}
     for text in given:
         name, _, value = text.partition("=")

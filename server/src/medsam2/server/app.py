@@ -7,6 +7,8 @@ import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from starlette.routing import Route
+
 import medsam2
 from medsam2.wire import limits, routes
 from medsam2.wire.limits import LONGEST_AXIS
@@ -65,9 +67,10 @@ def build_app(settings: Settings, log: Log | None = None) -> FastAPI:
     sessions.add(app.router, service)
     jobs.add(app.router, service)
     for route in app.routes:
-        limit = BODY_LIMITS.get(getattr(route, "path", ""), limits.MOST_JSON)
-        route.app = refusals.LimitedBody(route.app, limit)
+        if isinstance(route, Route):
+            limit = BODY_LIMITS.get(route.path, limits.MOST_JSON)
+            route.app = refusals.LimitedBody(route.app, limit)
     refusals.install(app, log)
-    app.add_middleware(Gate, settings=settings, run=service.run, metrics=metrics, log=log)  # type: ignore[arg-type]
+    app.add_middleware(Gate, settings=settings, run=service.run, metrics=metrics, log=log)
     app.state.service = service
     return app

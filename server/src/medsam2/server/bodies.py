@@ -72,16 +72,25 @@ def body_of(kind: Any) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def responses_of(kind: Any, *more: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI description of answers: the message, and refusals with these statuses."""
+def responses_of(kind: Any, *more: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of answers.
+
+    Args:
+        kind: a message, the media type of an answer that isn't JSON, or None for an empty one.
+        more: statuses of refusals beside the usual ones.
+        status: of the answer.
+    """
     from medsam2.wire.messages import Problem
 
-    def content(message: Any) -> dict[str, Any]:
-        return {"content": {routes.JSON: {"schema": schema.schema(message)}}}
-
     found: dict[int | str, dict[str, Any]] = {}
-    if kind is not None:
-        found[200] = {"description": kind.__name__, **content(kind)}
-    statuses = {400, 401, 403, 404, 410, 413, 415, 422, 426, 429, 500, 503, 507, *more}
-    refusal = {"description": "Problem", **content(Problem)}
+    if isinstance(kind, str):
+        found[status] = {"description": "As asked.", "content": {kind: {"schema": {}}}}
+    elif kind is not None:
+        found[status] = {"description": kind.__name__, **_content(kind)}
+    statuses = {400, 401, 403, 404, 408, 410, 413, 415, 422, 426, 429, 500, 503, 507, *more}
+    refusal = {"description": "Problem", **_content(Problem)}
     return found | dict.fromkeys(sorted(statuses), refusal)
+
+
+def _content(message: Any) -> dict[str, Any]:
+    return {"content": {routes.JSON: {"schema": schema.schema(message)}}}

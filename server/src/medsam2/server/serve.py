@@ -87,7 +87,7 @@ def serve(settings: Settings, announce: Callable[[str], None] | None = None) -> 
         http=protocol_with(settings.limits),
         ws="none",
         access_log=False,
-        log_config=quiet_uvicorn(),
+        log_config=None,
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_S,
@@ -96,6 +96,7 @@ def serve(settings: Settings, announce: Callable[[str], None] | None = None) -> 
         ssl_keyfile=settings.key,
     )
     config.load()
+    quiet_uvicorn(log)
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     server = Server(config, app.state.service, announce or _print_address)

@@ -37,7 +37,7 @@ def add(router: APIRouter, service: Service) -> None:
         routes.JOBS,
         status_code=202,
         openapi_extra=body_of(JobRequest),
-        responses=responses_of(JobState, 409),
+        responses=responses_of(routes.RECORDS) | responses_of(JobState, 409, status=202),
     )
     async def start(request: Request, session: str) -> Response:
         """Starts a job, or finds the one with this key; ``?wait`` gives its results at once."""
@@ -63,7 +63,7 @@ def add(router: APIRouter, service: Service) -> None:
         """Tells how far a job is."""
         return answer(job_of(request, session, job)[1].snapshot())
 
-    @router.get(routes.RESULTS, responses=responses_of(None))
+    @router.get(routes.RESULTS, response_class=Response, responses=responses_of(routes.RECORDS))
     async def results(request: Request, session: str, job: str) -> Response:
         """Streams the slices after a number, for a while."""
         found, wanted = job_of(request, session, job)

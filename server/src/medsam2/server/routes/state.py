@@ -18,25 +18,27 @@ from medsam2.wire.messages import ServerInfo, WireModel
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
+TEXT = "text/plain"
+
 
 def add(router: APIRouter, service: Service, metrics: Metrics) -> None:
     """Adds the handlers."""
 
-    @router.get(routes.HEALTH, responses={200: {"description": "The process lives."}})
+    @router.get(routes.HEALTH, response_class=Response, responses=responses_of(TEXT))
     async def health() -> Response:
         """Whether the process lives; the one path without a token."""
-        return Response("ok\n", media_type="text/plain")
+        return Response("ok\n", media_type=TEXT)
 
-    @router.get(routes.READY, responses=responses_of(None))
+    @router.get(routes.READY, response_class=Response, responses=responses_of(TEXT))
     async def ready() -> Response:
         """Whether a job could start now."""
         if service.draining:
             raise Refused("shutdown", retry_after_s=10)
         if not service.worker.ready:
             raise Refused("not_ready", service.worker.reason, retry_after_s=2)
-        return Response("ready\n", media_type="text/plain")
+        return Response("ready\n", media_type=TEXT)
 
-    @router.get(routes.METRICS, responses=responses_of(None))
+    @router.get(routes.METRICS, response_class=Response, responses=responses_of(TEXT))
     async def counts() -> Response:
         """Prometheus text."""
         metrics.show(
@@ -47,7 +49,7 @@ def add(router: APIRouter, service: Service, metrics: Metrics) -> None:
             worker_up=service.worker.ready,
             worker_restarts=service.worker.restarts,
         )
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(metrics.render(), media_type=f"{TEXT}; version=0.0.4; charset=utf-8")
 
     @router.get(routes.INFO, responses=responses_of(ServerInfo))
     async def info(_request: Request) -> Response:
