@@ -25,6 +25,8 @@ MOST_LOSSES = 2
 MOST_OVER = 8
 """Jobs of a session that are over and whose results can still be fetched."""
 
+CANCELLED = Failure("cancelled", "Cancelled; the slices made so far were kept.")
+
 
 class Desk:
     """Jobs from request to results; use from the event loop alone.
@@ -69,7 +71,7 @@ class Desk:
         job = self._made(session, key, request)
         self._room_for_another(session)
         session.jobs[key] = job
-        self._jobs[self._ticket(job)] = job
+        self._jobs[job.ticket] = job
         try:
             self.scheduler.submit(job)
         except Refused:
@@ -99,10 +101,11 @@ class Desk:
         """Ends a job within one slice."""
         if job.over:
             return
-        if job in self.scheduler.running:
-            self.worker.send({"kind": "cancel", "job": self._ticket(job)})
+        job.cancelling = True
+        if self.worker.ready and job in self.scheduler.running:
+            self.worker.send({"kind": "cancel", "job": job.ticket})
         else:
-            self._finish(job, "cancelled", Failure("cancelled", "Cancelled."))
+            self._finish(job, "cancelled", CANCELLED)
 
     def forget(self, session: OpenSession, job: Job) -> None:
         """Cancels a job and drops its results."""
@@ -110,7 +113,7 @@ class Desk:
         self.scheduler.finish(job)
         job.end("cancelled", Failure("cancelled", "The session was closed."))
         session.jobs.pop(job.key, None)
-        if self._jobs.pop(self._ticket(job), None) is not None:
+        if self._jobs.pop(job.ticket, None) is not None:
             self._budget.give(job.tenant, job.bytes)
 
     def close_streams(self) -> None:
@@ -126,11 +129,6 @@ class Desk:
                 if job.over and now - job.ended > self._limits.job_kept_s:
                     self.forget(session, job)
 
-    @staticmethod
-    def _ticket(job: Job) -> str:
-        """The job's name in the worker: keys are only unique within a session."""
-        return f"{job.session}/{job.key}"
-
     def _room_for_another(self, session: OpenSession) -> None:
         over = [job for job in session.jobs.values() if job.over]
         for job in over[: max(0, len(over) - MOST_OVER + 1)]:
@@ -143,7 +141,7 @@ class Desk:
         request = {**vars(job.request), "objects": dict(job.request.objects)}
         header: Header = {
             "kind": "job",
-            "job": self._ticket(job),
+            "job": job.ticket,
             "tenant": job.tenant,
             "session": session.opening(),
             "request": request,
@@ -201,4 +199,7 @@ class Desk:
 
     def _again(self) -> None:
         for job in self.scheduler.running:
-            self.scheduler.again(job)
+            if job.cancelling:
+                self._finish(job, "cancelled", CANCELLED)
+            else:
+                self.scheduler.again(job)

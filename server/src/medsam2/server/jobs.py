@@ -54,8 +54,14 @@ class Job:
         self.made: list[tuple[int, int]] = []
         self.bytes = 0
         self.losses = 0
+        self.cancelling = False
         self.begun = self.ended = time.monotonic()
         self._changed = asyncio.Event()
+
+    @property
+    def ticket(self) -> str:
+        """The job's name in the worker: keys are unique within a session only."""
+        return f"{self.session}/{self.key}"
 
     @property
     def over(self) -> bool:

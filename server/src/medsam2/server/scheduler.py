@@ -55,13 +55,13 @@ class Scheduler:
 
     def again(self, job: Job) -> None:
         """Starts a running job once more, after the worker was lost."""
-        if job.key in self._running:
+        if job.ticket in self._running:
             self._start(job)
 
     def finish(self, job: Job) -> None:
         """Takes a job off; the tenant's next one starts."""
         waiting = self._waiting.get(job.tenant, deque())
-        if self._running.pop(job.key, None) is None:
+        if self._running.pop(job.ticket, None) is None:
             if job not in waiting:
                 return
             waiting.remove(job)
@@ -75,7 +75,7 @@ class Scheduler:
         for job in list(waiting):
             if job.request.kind == "predict" or self._may_start(job):
                 waiting.remove(job)
-                self._running[job.key] = job
+                self._running[job.ticket] = job
                 self._start(job)
         if not waiting:
             self._waiting.pop(tenant, None)

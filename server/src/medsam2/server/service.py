@@ -231,8 +231,7 @@ class Service:
         if object_id not in session.objects and len(session.objects) >= MOST_OBJECTS:
             raise Refused("quota", "A session may have no more objects; remove some.")
         body = prompts.encode(given)
-        header = {"kind": "put", "session": session.opening(), "object": object_id}
-        await self._ask(header, body)
+        await self._ask(session, {"kind": "put", "object": object_id}, body)
         held = HeldObject(body, prompts.digest(given), slices)
         session.objects[object_id] = held
         return ObjectState(held.digest)
@@ -242,13 +241,15 @@ class Service:
         if session.objects.pop(object_id, None) is not None:
             self.worker.send({"kind": "remove", "session": session.name, "object": object_id})
 
-    async def _ask(self, header: Header, body: bytes) -> None:
-        """Asks the worker, and its successor if it is lost."""
+    async def _ask(self, session: OpenSession, header: Header, body: bytes) -> None:
+        """Asks the worker about a session, and its successor if it is lost."""
         for _ in range(MOST_TRIES):
             if not await self.worker.wait_ready(LOADING_S):
                 raise Refused("not_ready", self.worker.reason, retry_after_s=2)
+            if self.sessions.by_name(session.name) is not session:
+                raise Refused("unknown_session")
             try:
-                await self.worker.ask(header, body)
+                await self.worker.ask({**header, "session": session.opening()}, body)
             except WorkerLostError:
                 continue
             return
