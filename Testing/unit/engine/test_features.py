@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import pytest
 import torch
+from phantoms import moving_ball
+from tiny_engine import backend_for
 
 from medsam2.core.geometry import SliceAxis
 from medsam2.core.intensity import Window
+from medsam2.core.prompts import ObjectPrompts, RoiBox
 from medsam2.engine.features import FeatureCache, FeatureKey
 from medsam2.engine.frame import SliceFrame
 
@@ -57,3 +61,22 @@ def test_shrinking_frees_all_and_keeps_less_from_then_on():
     for index in range(4):
         cache.get([key(index)], encode)
     assert cache.used_bytes == 2 * BYTES
+
+
+@pytest.mark.parametrize("name", ["tiny-random", "tiny-random-chain"])
+def test_slices_encoded_ahead_of_need_keep_no_activations_alive(name, monkeypatch):
+    kept = []
+
+    def get(self, keys, encode):
+        made = plain_get(self, keys, encode)
+        kept.extend(level for features in made for level in features)
+        return made
+
+    plain_get = FeatureCache.get
+    monkeypatch.setattr(FeatureCache, "get", get)
+    volume, _ = moving_ball()
+    with backend_for(name).open(volume) as session:
+        session.put(1, ObjectPrompts(roi=RoiBox(2, 9, (18, 14, 46, 50))))
+        assert len(list(session.warm(1))) > 1
+    assert kept
+    assert all(level.grad_fn is None for level in kept)

@@ -145,6 +145,7 @@ class ChainTracker:
         mask_rc[row0 : row1 + 1, col0 : col1 + 1] = (logits > 0).numpy()
         return mask_rc
 
+    @torch.inference_mode()
     def warm(self, target: Target, index: int) -> None:
         """Encodes a slice ahead of need; see the protocol."""
         self._source.features(target.frame, index)

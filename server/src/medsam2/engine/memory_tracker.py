@@ -187,6 +187,7 @@ class MemoryTracker:
             mask_rc[outside] = False
         return mask_rc
 
+    @torch.inference_mode()
     def warm(self, target: Target, index: int) -> None:
         """Encodes a slice ahead of need; see the protocol."""
         self._source.features(target.frame, index)

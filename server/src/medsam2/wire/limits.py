@@ -20,5 +20,5 @@ MOST_PROMPTS = 4096
 MOST_OBJECT_JSON = 16 << 20
 """Bytes of the JSON that holds one object's prompts."""
 
-MOST_JSON = 64 << 10
+MOST_JSON = 128 << 10
 """Bytes of any other JSON message."""
