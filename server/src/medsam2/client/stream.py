@@ -84,7 +84,6 @@ class _Checker:
             case Head() if self._last is None:
                 self._check_head(record)
                 self._last = self._after
-                return record
             case Slice() if self._last is not None:
                 self._check_slice(record, self._last)
                 self._last = record.number
@@ -94,8 +93,9 @@ class _Checker:
                 if not complete and (record.state == "done" or record.last < self._last):
                     _refuse("Its end does not fit its slices.")
                 self.ended = True
-                return record
-        _refuse("Its records are out of order.")
+            case _:
+                _refuse("Its records are out of order.")
+        return record
 
     def _check_head(self, head: Head) -> None:
         asked = self._asked

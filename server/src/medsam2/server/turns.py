@@ -71,6 +71,7 @@ class Turns:
         self._send = send
         self._openings = Openings(backend)
         self._tenants: OrderedDict[str, tuple[deque[Run], deque[Run]]] = OrderedDict()
+        self._told = ""
         self._warming: deque[tuple[str, Iterator[object]]] = deque(maxlen=64)
 
     def run(self) -> None:
@@ -78,7 +79,7 @@ class Turns:
         while True:
             idle = not (self._tenants or self._warming)
             if idle:
-                self._send({"kind": "turn", "job": ""}, b"")
+                self._tell_turn("")
             try:
                 while True:
                     header, body = self._inbox.get(block=idle)
@@ -160,12 +161,18 @@ class Turns:
         line = predictions or propagations
         run = line[0]
         line.rotate(-1)
-        self._send({"kind": "turn", "job": run.job}, b"")
+        self._tell_turn(run.job)
         code, message = _outcome(lambda: self._step(run))
         if code:
             self._finish(run, code, message)
         if not (predictions or propagations):
             del self._tenants[tenant]
+
+    def _tell_turn(self, job: str) -> None:
+        """Says which job to blame should this process be lost now."""
+        if job != self._told:
+            self._told = job
+            self._send({"kind": "turn", "job": job}, b"")
 
     def _step(self, run: Run) -> None:
         """Makes one slice, and sends it if the API process has it not yet."""
