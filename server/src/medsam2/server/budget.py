@@ -8,7 +8,7 @@ from .settings import Limits
 
 
 class Budget:
-    """Counts the bytes of voxels and results, in all and by tenant; use from the event loop alone."""
+    """Counts the bytes of voxels, prompts and results; use from the event loop alone."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

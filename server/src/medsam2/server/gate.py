@@ -91,7 +91,7 @@ class Gate:
         origin = headers.get("origin")
         if origin is not None and origin not in self._origins:
             raise Refused("origin")
-        if scope["path"] == routes.HEALTH and scope["method"] in {"GET", "HEAD"}:
+        if scope["path"] == routes.HEALTH and scope["method"] == "GET":
             return None
         if scope["method"] == "OPTIONS" and origin is not None:
             return None

@@ -11,9 +11,8 @@ import secrets
 import time
 
 from medsam2.core.backend import ModelInfo
-from medsam2.core.errors import UnsupportedPromptError, WorkerLostError
-from medsam2.core.prompts import BoxPrompt, LinePrompt, ObjectPrompts, PointPrompt
-from medsam2.wire import names, prompts
+from medsam2.core.errors import WorkerLostError
+from medsam2.wire import names
 from medsam2.wire.limits import MOST_OBJECTS
 from medsam2.wire.messages import (
     ObjectState,
@@ -28,8 +27,9 @@ from .desk import Desk
 from .link import Header
 from .logs import Log
 from .metrics import Metrics
+from .objects import read_object
 from .refusals import Refused
-from .sessions import HeldObject, OpenSession, SessionStore
+from .sessions import OpenSession, SessionStore
 from .settings import Settings
 from .volumes import VolumeStore
 
@@ -69,7 +69,7 @@ class Service:
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of voxels and results."""
+        """Bytes of voxels, prompts and results."""
         return self._budget.total
 
     def start(self) -> None:
@@ -211,6 +211,8 @@ class Service:
         """Closes a session and cancels its jobs."""
         for job in list(session.jobs.values()):
             self.desk.forget(session, job)
+        for object_id in list(session.objects):
+            self._forget_object(session, object_id)
         self.sessions.remove(session, reason)
         self.worker.send({"kind": "close", "session": session.name})
         session.close()
@@ -219,27 +221,43 @@ class Service:
             self._log.event("session_closed", session=session.key, reason=reason)
 
     async def put_object(
-        self, session: OpenSession, object_id: int, given: ObjectPrompts
+        self, session: OpenSession, object_id: int, data: bytes | bytearray
     ) -> ObjectState:
-        """Sets an object's prompts.
+        """Sets an object's prompts, given as JSON.
 
         Raises:
+            WireError: the message is malformed.
             PromptError: they don't fit the volume or the model; nothing was changed.
-            Refused: there are too many objects.
+            Refused: there are too many objects, or no memory for them.
         """
-        slices = _checked(session, given, await self.model())
+        model = await self.model()
+        if session.volume is None:
+            raise Refused("unknown_session")
+        axis = session.options.axis
+        held = await asyncio.to_thread(read_object, data, session.volume, axis, model)
         if object_id not in session.objects and len(session.objects) >= MOST_OBJECTS:
             raise Refused("quota", "A session may have no more objects; remove some.")
-        body = prompts.encode(given)
-        await self._ask(session, {"kind": "put", "object": object_id}, body)
-        held = HeldObject(body, prompts.digest(given), slices)
+        lacking = self._budget.lacks(session.tenant, len(held.prompts))
+        if lacking:
+            raise Refused(lacking, retry_after_s=5)
+        await self._ask(session, {"kind": "put", "object": object_id}, held.prompts)
+        if self.sessions.by_name(session.name) is not session:
+            raise Refused("unknown_session")
+        self._forget_object(session, object_id)
+        self._budget.take(session.tenant, len(held.prompts))
         session.objects[object_id] = held
         return ObjectState(held.digest)
 
     def remove_object(self, session: OpenSession, object_id: int) -> None:
         """Forgets an object, if it is there."""
-        if session.objects.pop(object_id, None) is not None:
+        if self._forget_object(session, object_id):
             self.worker.send({"kind": "remove", "session": session.name, "object": object_id})
+
+    def _forget_object(self, session: OpenSession, object_id: int) -> bool:
+        held = session.objects.pop(object_id, None)
+        if held is not None:
+            self._budget.give(session.tenant, len(held.prompts))
+        return held is not None
 
     async def _ask(self, session: OpenSession, header: Header, body: bytes) -> None:
         """Asks the worker about a session, and its successor if it is lost."""
@@ -265,33 +283,3 @@ class Service:
                     self.close_session(session, "expired")
             self.desk.forget_old()
             self.volumes.drop_abandoned()
-
-
-def _checked(session: OpenSession, given: ObjectPrompts, model: ModelInfo) -> int:
-    """Checks prompts as the engine would, and returns how many slices they reach.
-
-    Raises:
-        PromptError: they don't fit.
-    """
-    if session.volume is None:
-        raise Refused("unknown_session")
-    checked = given.checked(session.volume, session.options.axis)
-    kinds = {_kind(prompt) for prompt in checked.prompts} | ({"roi"} if checked.roi else set())
-    unknown = sorted(kinds - model.prompts)
-    if unknown:
-        msg = f"The model {model.name} takes no {', '.join(unknown)}; take another model."
-        raise UnsupportedPromptError(msg)
-    first, last = checked.span(session.volume, session.options.axis)
-    checked.within(first, last)
-    return last - first + 1
-
-
-def _kind(prompt: object) -> str:
-    match prompt:
-        case BoxPrompt():
-            return "box"
-        case PointPrompt():
-            return "point"
-        case LinePrompt():
-            return "line"
-    return "mask"

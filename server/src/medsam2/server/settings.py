@@ -24,8 +24,8 @@ class Limits:
     """Bounds on what clients may use; every one of them ends in a refusal with a code.
 
     Args:
-        memory_bytes: voxels and results of all tenants; idle sessions make way for new ones.
-        tenant_bytes: voxels and results of one tenant.
+        memory_bytes: voxels, prompts and results of all tenants; idle sessions make way for new ones.
+        tenant_bytes: voxels, prompts and results of one tenant.
         volume_bytes: one volume.
         sessions: open sessions of all tenants.
         tenant_sessions: of one tenant.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from medsam2.server.bodies import (
-    LARGE,
     answer,
     body_of,
     check_type,
@@ -76,12 +74,7 @@ def add(router: APIRouter, service: Service) -> None:
         """Sets all prompts of an object."""
         found, number = session_of(service, request, session), _number(object_id)
         check_type(request, routes.JSON)
-        data = await request.body()
-        if len(data) > LARGE:
-            given = await asyncio.to_thread(prompts.decode, data)
-        else:
-            given = prompts.decode(data)
-        return answer(await service.put_object(found, number, given))
+        return answer(await service.put_object(found, number, await request.body()))
 
     @router.delete(routes.OBJECT, status_code=204, responses=responses_of(None))
     async def remove_object(request: Request, session: str, object_id: str) -> Response:
