@@ -86,6 +86,8 @@ class Gate:
             Refused: the request may not pass.
             ProtocolMismatchError: its protocol is another.
         """
+        if _is_ambiguous(headers):
+            raise Refused("malformed", "A body has either a length or chunks.")
         if len(headers.getlist("host")) != 1 or _name(headers["host"]) not in self._hosts:
             raise Refused("host")
         origin = headers.get("origin")
@@ -166,10 +168,17 @@ def _marks(headers: Headers, origins: set[str]) -> Mapping[str, str]:
     request = headers.get(routes.REQUEST, "")
     if names.is_id(request):
         marks[routes.REQUEST] = request
+    if _is_ambiguous(headers):
+        marks["Connection"] = "close"  # what follows may be a request that somebody else hid
     origin = headers.get("origin")
     if origin in origins:
         marks |= {"Access-Control-Allow-Origin": origin or "", "Vary": "Origin"}
     return marks
+
+
+def _is_ambiguous(headers: Headers) -> bool:
+    """Whether a proxy in front may have understood the body's end in another way."""
+    return "transfer-encoding" in headers and "content-length" in headers
 
 
 def _preflight() -> Response:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -63,6 +63,8 @@ def answer_to(error: Exception) -> Response:
             return answer(error.code, status_of(error), str(error))
         case HTTPException():
             code = _BY_STATUS.get(error.status_code, "malformed")
+        case ClientDisconnect():
+            code = "timeout"
         case _:
             code = "internal"
     refusal = REFUSALS[code]
@@ -79,7 +81,7 @@ def install(app: FastAPI, log: Log) -> None:
     async def malformed(_request: Request, _error: Exception) -> Response:
         return answer_to(HTTPException(400))
 
-    for kind in (Refused, MedSAM2Error, HTTPException):
+    for kind in (Refused, MedSAM2Error, HTTPException, ClientDisconnect):
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_middleware(Defects, log=log)

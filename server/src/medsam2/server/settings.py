@@ -40,6 +40,7 @@ class Limits:
         body_rate: bytes a second that an honest client achieves.
         write_s: for a client to take what it was sent.
         half_open: unfinished request heads of one address; the oldest ones are closed first.
+        resting: connections of one address that wait between two requests, likewise.
         drain_s: for running jobs when the server is told to stop.
         slice_s: for one slice; a worker that takes longer is replaced.
     """
@@ -60,6 +61,7 @@ class Limits:
     body_rate: int = 64 << 10
     write_s: float = 60.0
     half_open: int = 128
+    resting: int = 256
     drain_s: float = 8.0
     slice_s: float = 300.0
 

@@ -173,7 +173,8 @@ class JobRequest:
         if not self.objects:
             msg = "A job needs at least one object."
             raise WireError(msg)
-        if (self.kind == "predict") != (self.index is not None and len(self.objects) == 1):
+        predicts = self.kind == "predict"
+        if predicts != (self.index is not None) or (predicts and len(self.objects) != 1):
             msg = "A prediction needs an index and one object; a propagation takes no index."
             raise WireError(msg)
 

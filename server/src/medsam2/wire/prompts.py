@@ -17,7 +17,7 @@ from typing import Annotated
 
 import numpy as np
 
-from medsam2.core.errors import WireError
+from medsam2.core.errors import MessageTooLargeError, OutsideVolumeError, WireError
 from medsam2.core.geometry import BoxRC
 from medsam2.core.masks import PackedMask
 from medsam2.core.prompts import (
@@ -113,23 +113,50 @@ def encode(prompts: ObjectPrompts) -> bytes:
 
     Raises:
         WireError: a coordinate is beyond what the wire carries.
+        MessageTooLargeError: there are too many prompts.
+        ValueError: a coordinate is NaN.
     """
-    roi = prompts.roi
+    if len(prompts.prompts) > MOST_PROMPTS:
+        msg = f"An object may have {MOST_PROMPTS} prompts at most; remove some."
+        raise MessageTooLargeError(msg)
+    roi, span = prompts.roi, prompts.slice_range
     message = WireObject(
         tuple(_to_wire(prompt) for prompt in prompts.prompts),
-        None if roi is None else WireRoi(roi.first, roi.last, roi.box_rc),
-        prompts.slice_range,
+        None if roi is None else WireRoi(_index(roi.first), _index(roi.last), _box(roi.box_rc)),
+        None if span is None else (_index(span[0]), _index(span[1])),
     )
     return strict.to_json(message)
 
 
-def decode(data: bytes | bytearray | memoryview) -> ObjectPrompts:
+def decode(
+    data: bytes | bytearray | memoryview,
+    slices: int = LONGEST_AXIS,
+    shape_rc: tuple[int, int] | None = None,
+) -> ObjectPrompts:
     """Reads an object's prompts; whether they fit the volume is for the session to say.
+
+    Args:
+        data: JSON.
+        slices: of the volume; an object has no more locked ones.
+        shape_rc: of a slice, where it is known; a mask of another shape is refused before it is
+            unpacked, so that a small message can't ask for more memory than its volume has.
 
     Raises:
         WireError: the message is malformed.
+        OutsideVolumeError: a mask has another shape.
     """
     message = strict.from_json(WireObject, data)
+    masks = [prompt.mask for prompt in message.prompts if prompt.mask is not None]
+    if len(masks) > slices:
+        msg = f"An object of this volume has {slices} locked slices at most."
+        raise WireError(msg)
+    for mask in masks if shape_rc is not None else ():
+        if mask.shape_rc != shape_rc:
+            msg = (
+                f"The mask on slice {mask.index} has shape {mask.shape_rc}, the volume's slices "
+                f"have {shape_rc}."
+            )
+            raise OutsideVolumeError(msg)
     roi = message.roi
     return ObjectPrompts(
         tuple(_from_wire(prompt) for prompt in message.prompts),
@@ -139,10 +166,16 @@ def decode(data: bytes | bytearray | memoryview) -> ObjectPrompts:
 
 
 def digest(prompts: ObjectPrompts) -> str:
-    """SHA-256 of what the prompts mean: equal for equal prompts, however they were compressed."""
+    """SHA-256 of what the prompts mean: equal for equal prompts, however they were compressed.
+
+    Raises:
+        ValueError: a coordinate is NaN or infinite.
+    """
     parts = [_meaning(prompt) for prompt in prompts.prompts]
-    roi = None if prompts.roi is None else dataclasses.astuple(prompts.roi)
-    text = json.dumps([parts, roi, prompts.slice_range], separators=(",", ":"), allow_nan=False)
+    roi, span = prompts.roi, prompts.slice_range
+    box = None if roi is None else [int(roi.first), int(roi.last), [int(n) for n in roi.box_rc]]
+    limits = None if span is None else [int(n) for n in span]
+    text = json.dumps([parts, box, limits], separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
@@ -160,25 +193,37 @@ def _meaning(prompt: Prompt) -> list[object]:
 
 
 def _box(box_rc: BoxRC) -> BoxRC:
-    row0, col0, row1, col1 = (int(edge) for edge in box_rc)
+    row0, col0, row1, col1 = (_index(edge) for edge in box_rc)
     return row0, col0, row1, col1
 
 
+def _index(value: int) -> int:
+    return int(_place(int(value)))
+
+
+def _place(value: float) -> float:
+    if value < -LONGEST_AXIS or value > 2 * LONGEST_AXIS:
+        msg = f"The coordinate {value:g} is too far outside any volume; remove that prompt."
+        raise WireError(msg)
+    return float(value)
+
+
 def _to_wire(prompt: Prompt) -> WirePrompt:
-    index = int(prompt.index)
+    index = _index(prompt.index)
     match prompt:
         case BoxPrompt():
             return WirePrompt(box=WireBox(index, _box(prompt.box_rc)))
         case PointPrompt():
-            row, column = (float(x) for x in prompt.point_rc)
+            row, column = (_place(x) for x in prompt.point_rc)
             return WirePrompt(point=WirePoint(index, (row, column), bool(prompt.positive)))
         case LinePrompt():
-            (r0, c0), (r1, c1) = ((float(r), float(c)) for r, c in prompt.ends_rc)
+            (r0, c0), (r1, c1) = ((_place(r), _place(c)) for r, c in prompt.ends_rc)
             return WirePrompt(line=WireLine(index, ((r0, c0), (r1, c1))))
         case MaskPrompt():
             bits = zlib.compress(np.ascontiguousarray(prompt.mask_rc.bits).data, 1)
             text = base64.b64encode(bits).decode("ascii")
-            return WirePrompt(mask=WireMask(index, prompt.mask_rc.shape_rc, text))
+            rows, columns = (int(n) for n in prompt.mask_rc.shape_rc)
+            return WirePrompt(mask=WireMask(index, (rows, columns), text))
 
 
 def _from_wire(prompt: WirePrompt) -> Prompt:

@@ -134,9 +134,12 @@ def pack_slice(number: int, result: SliceResult) -> bytes:
 
 
 def renumbered(record: bytes, number: int) -> bytes:
-    """Returns a packed ``slice`` record with another number."""
-    reader = RecordReader()
-    header, body = next(reader.feed(record))
+    """Returns a packed ``slice`` record with another number.
+
+    Raises:
+        WireError: the record is another one, or damaged.
+    """
+    header, body = next(RecordReader().feed(record), (None, b""))
     if not isinstance(header, Slice):
         msg = "Only slices are numbered."
         raise WireError(msg)

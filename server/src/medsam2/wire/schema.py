@@ -44,7 +44,7 @@ def _bound_schema(bound: object, kind: object) -> dict[str, Any]:
         case Range(low, high):
             return {"minimum": low, "maximum": high}
         case Pattern(expression):
-            return {"pattern": f"^{expression}$"}
+            return {"pattern": f"^(?:{expression})$"}
         case Most(count):
             name = {"array": "maxItems", "object": "maxProperties"}.get(str(kind), "maxLength")
             return {name: count}

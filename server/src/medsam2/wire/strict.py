@@ -29,6 +29,10 @@ DEEPEST = 12
 LARGEST_WHOLE = 2**53
 """Up to here whole numbers are exact as floats."""
 
+MOST_MARKS = 1 << 17
+"""Commas and opening brackets in a message's text: parsing makes that many values at most, which
+are far larger than their text. An object with all the prompts it may have stays below half of it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Range:
@@ -54,8 +58,8 @@ class Most:
 
 def to_json(message: object) -> bytes:
     """Returns a message as compact JSON in ASCII."""
-    plain = dataclasses.asdict(cast("Any", message))
-    return json.dumps(plain, separators=(",", ":"), allow_nan=False).encode("ascii")
+    text = json.dumps(message, default=vars, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")
 
 
 def from_json(kind: type[Message], data: bytes | bytearray | memoryview) -> Message:
@@ -68,18 +72,19 @@ def from_json(kind: type[Message], data: bytes | bytearray | memoryview) -> Mess
 
 
 def parse(data: bytes | bytearray | memoryview) -> object:
-    """Reads JSON that holds no NaN, no infinity and no repeated field.
+    """Reads JSON in UTF-8 that holds no NaN, no infinity and no repeated field.
 
     Raises:
         WireError: the bytes are anything else.
     """
     try:
-        return json.loads(
-            bytes(data), parse_constant=_no_constant, object_pairs_hook=_no_repetition
-        )
+        text = str(data, "utf-8")
+        if sum(text.count(mark) for mark in ",[{") > MOST_MARKS:
+            _refuse("message", f"of at most {MOST_MARKS} values")
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repetition)
     except RecursionError:
         msg = "The message is nested too deeply."
-    except (ValueError, UnicodeDecodeError):
+    except ValueError:
         msg = "The message is not JSON."
     raise WireError(msg)
 
@@ -155,12 +160,22 @@ def _read(kind: Any, value: object, path: str, depth: int) -> object:
 
 def _read_plain(kind: Any, value: object, path: str) -> object:
     if isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
+        if kind is str:
+            _check_text(cast("str", value), path)
         if kind is not float or math.isfinite(cast("float", value)):
             return value
     elif kind is float and type(value) is int and abs(value) <= LARGEST_WHOLE:
         return float(value)
     names = {float: "a finite number", int: "a whole number", str: "a text", bool: "true or false"}
     _refuse(path, names[kind])
+
+
+def _check_text(value: str, path: str) -> None:
+    """Refuses half a character (``"\\ud800"``), which nobody could write down again."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        _refuse(path, "a text of whole characters")
 
 
 def _read_tuple(arms: tuple[Any, ...], value: object, path: str, depth: int) -> object:

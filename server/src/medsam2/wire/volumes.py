@@ -64,7 +64,9 @@ class UploadState:
     """What a server has of a volume."""
 
     complete: bool
-    missing: tuple[Annotated[int, strict.Range(0, LONGEST_AXIS)], ...]
+    missing: Annotated[
+        tuple[Annotated[int, strict.Range(0, LONGEST_AXIS - 1)], ...], strict.Most(LONGEST_AXIS)
+    ]
 
 
 def wire_volume(volume: Volume) -> Volume:
@@ -75,7 +77,7 @@ def wire_volume(volume: Volume) -> Volume:
     """
     voxels = volume.voxels_kji
     dtype = _wire_dtype(voxels)
-    narrowed = voxels if voxels.dtype == dtype else voxels.astype(dtype)
+    narrowed = voxels if voxels.dtype == dtype else _cast(voxels, dtype)
     little = np.ascontiguousarray(narrowed, np.dtype(dtype).newbyteorder("<"))
     return Volume(little, volume.affine_ijk_to_ras)
 
@@ -90,6 +92,16 @@ def header_of(volume: Volume) -> VolumeHeader:
     voxels = volume.voxels_kji
     fields = {"dtype": voxels.dtype.name, "shape": list(voxels.shape)}
     return strict.build(VolumeHeader, fields)
+
+
+def _cast(voxels: npt.NDArray[Any], dtype: DtypeName) -> npt.NDArray[Any]:
+    """Values beyond float32 become its largest ones; no window tells them from infinity."""
+    with np.errstate(over="ignore"):
+        cast = voxels.astype(dtype)
+    if voxels.dtype.kind == "f" and voxels.dtype.itemsize > 4:
+        limits = np.finfo(np.float32)
+        np.clip(cast, limits.min, limits.max, out=cast)
+    return cast
 
 
 def _wire_dtype(voxels: npt.NDArray[Any]) -> DtypeName:
