@@ -1,200 +1,206 @@
-"""Deadlines that uvicorn lacks: for a request's head, for its body, and for a client that won't read.
+"""Deadlines for clients that are slow on purpose; uvicorn has none while a request arrives.
 
-A connection whose head is not complete is *half-open*. An address may have a few of them; over that
-the oldest is closed, so a flood of them never keeps an honest client out: its head comes at once. The
-same holds, with a larger number, for connections that rest between two requests.
+A head must be complete within ``header_s``. A body may take ``body_s``, and a second more for each
+``body_rate`` bytes that came. What is sent must be taken at that rate too, or within ``write_s``. One
+address may have ``half_open`` unfinished heads; beyond that the oldest are closed, so that honest
+clients, whose heads arrive at once, always get in; likewise for ``resting`` connections, which wait
+between two requests. All of it runs on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+import contextlib
+import functools
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from medsam2.wire import routes, strict
-from medsam2.wire.messages import Problem
-from medsam2.wire.problems import REFUSALS
+from medsam2.wire import routes
 
+from .refusals import Refused, answer
 from .settings import Limits
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+TRIM_S = 0.1
+"""How long a new connection may show its head before the oldest of its address are closed."""
 
-
-class Line:
-    """Connections by address, the oldest first; each address has a few places.
-
-    Args:
-        places: for one address.
-    """
-
-    def __init__(self, places: int) -> None:
-        self._places = places
-        self._by_address: dict[str, OrderedDict[DeadlineProtocol, None]] = {}
-
-    def join(self, address: str, connection: DeadlineProtocol) -> None:
-        """Takes the newest place; who has the oldest one is closed if there are too many."""
-        line = self._by_address.setdefault(address, OrderedDict())
-        line[connection] = None
-        line.move_to_end(connection)
-        if len(line) > self._places:
-            oldest, _ = line.popitem(last=False)
-            oldest.transport.close()
-
-    def leave(self, address: str, connection: DeadlineProtocol) -> None:
-        """Gives the place up, if there is one."""
-        line = self._by_address.get(address)
-        if line is not None:
-            line.pop(connection, None)
-            if not line:
-                del self._by_address[address]
-
-
-class DeadlineProtocol(H11Protocol):
-    """HTTP/1.1 with deadlines; made by :func:`protocol_with`."""
-
-    limits: Limits
-    half_open: Line
-    resting: Line
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock of the first head."""
-        super().connection_made(transport)
-        self._timer: asyncio.TimerHandle | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
-        self._waiting_for = ""
-        self._received = 0
-        self._address = self.client[0] if self.client else ""
-        self._await_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stops all clocks."""
-        self._stop()
-        self._stop_writing()
-        self._settle()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Watches how far the request is."""
-        if not self._waiting_for and self.conn.their_state is h11.IDLE:
-            self._await_head()
-        self._received += len(data)
-        super().data_received(data)
-        self._look()
-
-    def on_response_complete(self) -> None:
-        """A request that was already buffered may have begun."""
-        super().on_response_complete()
-        self._look()
-        if not self._waiting_for and self.conn.their_state is h11.IDLE:
-            self.resting.join(self._address, self)
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (the library's text is not ours)
-        """Refuses bytes that are no HTTP."""
-        self._refuse("malformed", "The request is not HTTP/1.1.")
-
-    def _refuse(self, code: str, message: str) -> None:
-        """Sends a refusal, unless an answer has begun, and ends the connection."""
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            body = strict.to_json(Problem(code, message))
-            headers = {
-                "Content-Type": routes.JSON, "Content-Length": str(len(body)),
-                "Connection": "close", "Cache-Control": "no-store",
-                routes.PROTOCOL_VERSION: routes.PROTOCOL,
-            }  # fmt: skip
-            status = HTTPStatus(REFUSALS[code].status)
-            head = h11.Response(
-                status_code=status, headers=[*headers.items()], reason=status.phrase.encode()
-            )
-            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
-        if self.cycle is not None:  # a handler may still wait for the rest of the body
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        self.transport.close()
-
-    def pause_writing(self) -> None:
-        """Starts the clock of a client that does not read."""
-        super().pause_writing()
-        self._write_timer = self.loop.call_later(self.limits.write_s, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """Stops it."""
-        super().resume_writing()
-        self._stop_writing()
-
-    def _look(self) -> None:
-        """Moves from the head to the body, and from there to rest."""
-        state = self.conn.their_state
-        if state is h11.SEND_BODY:
-            if self._waiting_for != "body":
-                self._await_body()
-        elif state is not h11.IDLE:
-            self._stop()
-            self._settle()
-
-    def _await_head(self) -> None:
-        self._waiting_for = "head"
-        self._start(self.limits.header_s, self._close)
-        self.resting.leave(self._address, self)
-        self.half_open.join(self._address, self)
-
-    def _await_body(self) -> None:
-        """Allows for a slow but honest line: so many seconds, and more for every byte announced.
-
-        A body of unknown length earns its time by what has arrived.
-        """
-        self._settle()
-        self._waiting_for, self._received = "body", 0
-        length = next((v for k, v in self.headers or [] if k == b"content-length"), b"")
-        announced = int(length) if length.isdigit() else 0
-        self._start(self.limits.body_s + announced / self.limits.body_rate, self._check_body)
-        self._chunked = not announced
-
-    def _check_body(self) -> None:
-        earned = self._received / self.limits.body_rate
-        if self._chunked and earned > 1:
-            self._received = 0
-            self._start(earned, self._check_body)
-            return
-        self._refuse("timeout", REFUSALS["timeout"].message)
-
-    def _close(self) -> None:
-        self.transport.close()
-
-    def _start(self, seconds: float, action: Callable[[], Any]) -> None:
-        self._stop_timer()
-        self._timer = self.loop.call_later(seconds, action)
-
-    def _stop(self) -> None:
-        self._waiting_for = ""
-        self._stop_timer()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _stop_writing(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
-
-    def _settle(self) -> None:
-        """Takes this connection off the lines."""
-        self.half_open.leave(self._address, self)
-        self.resting.leave(self._address, self)
+BODY_CHECKS = 10
+"""How often within ``body_s`` a body's progress is looked at."""
 
 
 def protocol_with(limits: Limits) -> type[DeadlineProtocol]:
-    """Returns a protocol class for ``uvicorn.Config(http=...)`` with these limits."""
-    own = {
-        "limits": limits,
-        "half_open": Line(limits.half_open),
-        "resting": Line(limits.resting),
-    }
-    return type("LimitedProtocol", (DeadlineProtocol,), own)
+    """Returns the protocol for ``uvicorn.Config(http=...)``, to be used with ``ws="none"``."""
+
+    class Limited(DeadlineProtocol):
+        pass
+
+    Limited.limits, Limited.half_open, Limited.resting = limits, {}, {}
+    return Limited
+
+
+def limit_handshakes(loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+    """Makes TLS servers that a loop creates from now on end a handshake after ``header_s``.
+
+    uvicorn leaves asyncio's default of a minute, and :class:`DeadlineProtocol` sees a connection only
+    when its handshake is done.
+    """
+    create = functools.partial(loop.create_server, ssl_handshake_timeout=limits.header_s)
+    loop.create_server = create  # type: ignore[method-assign]
+
+
+Places = dict[str, "dict[DeadlineProtocol, None]"]
+"""Connections by address, the oldest first."""
+
+
+class DeadlineProtocol(H11Protocol):
+    """uvicorn's connection, closed when its client takes too long."""
+
+    limits: ClassVar[Limits]
+    half_open: ClassVar[Places]
+    """Connections whose head is not complete."""
+    resting: ClassVar[Places]
+    """Connections between two requests."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._awaited: tuple[str, object] = "", None
+        self._since = 0.0
+        self._received = 0
+        self._unsent = 0
+        self._read_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begins to wait for a head."""
+        super().connection_made(transport)
+        # Whatever can't be sent counts as paused writing; otherwise a client could leave the last
+        # bytes in the buffer, and a connection that is being closed would wait for it without end.
+        transport.set_write_buffer_limits(high=1, low=0)
+        self._review()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends all deadlines."""
+        self._await("", None)
+        self._stop_write_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Counts what came."""
+        self._received += len(data)
+        super().data_received(data)
+
+    def handle_events(self) -> None:
+        """Looks at what is awaited after everything that came or was answered."""
+        super().handle_events()
+        self._review()
+
+    def pause_writing(self) -> None:
+        """Begins to wait for the client to take what it was sent."""
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """All was taken."""
+        self._stop_write_timer()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Answers what is no HTTP."""
+        self._refuse(Refused("malformed", "The request is not HTTP/1.1."))
+
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
+
+    def _review(self) -> None:
+        state = self.conn.their_state
+        if state is h11.IDLE and (self.cycle is None or self.conn.trailing_data[0]):
+            self._await("head", self.cycle)
+        elif state is h11.SEND_BODY:
+            self._await("body", self.cycle)
+        elif state is h11.IDLE:
+            self._await("next", self.cycle)  # between two requests uvicorn's own timeout holds
+        else:
+            self._await("", None)
+
+    def _await(self, what: str, request: object) -> None:
+        """Begins a deadline, unless it is running already."""
+        if (what, request) == self._awaited:
+            return
+        self._awaited = what, request
+        self._since, self._received = self.loop.time(), 0
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+        self._leave(self.half_open)
+        self._leave(self.resting)
+        if what == "next":
+            self._enter(self.resting, self.limits.resting)
+        elif what == "head":
+            self._enter(self.half_open, self.limits.half_open)
+            self._read_timer = self.loop.call_later(self.limits.header_s, self._abort)
+        elif what == "body":
+            self._check_body()
+
+    def _abort(self) -> None:
+        self._leave(self.half_open)
+        self._leave(self.resting)
+        self.transport.abort()
+
+    def _enter(self, places: Places, most: int) -> None:
+        others = places.setdefault(self._address, {})
+        others[self] = None
+        if len(others) > most:
+            self.loop.call_later(TRIM_S, self._trim, places, most)
+
+    def _leave(self, places: Places) -> None:
+        others = places.get(self._address, {})
+        others.pop(self, None)
+        if not others:
+            places.pop(self._address, None)
+
+    def _trim(self, places: Places, most: int) -> None:
+        others = places.get(self._address, {})
+        while len(others) > most:
+            next(iter(others))._abort()
+
+    def _check_body(self) -> None:
+        now, earned = self.loop.time(), self._received / self.limits.body_rate
+        if self.flow.read_paused or self.cycle.waiting_for_100_continue:
+            self._since = now - earned  # it is the server that doesn't read
+        if now < self._since + self.limits.body_s + earned:
+            pause = self.limits.body_s / BODY_CHECKS
+            self._read_timer = self.loop.call_later(pause, self._check_body)
+        else:
+            self._refuse(Refused("timeout"))
+
+    def _watch_writing(self) -> None:
+        self._unsent = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(self.limits.write_s, self._check_writing)
+
+    def _check_writing(self) -> None:
+        taken = self._unsent - self.transport.get_write_buffer_size()
+        if taken < self.limits.body_rate:
+            self._abort()
+        else:
+            self._watch_writing()
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answers in the application's place, if it hasn't begun to, and closes."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            if self.cycle is not None:
+                self.cycle.disconnected = True  # what the application still sends is dropped
+                self.cycle.message_event.set()
+            response = answer(refused)
+            response.headers.update(
+                {"Connection": "close", routes.PROTOCOL_VERSION: routes.PROTOCOL}
+            )
+            head = h11.Response(status_code=refused.status, headers=response.raw_headers)
+            with contextlib.suppress(h11.LocalProtocolError):
+                for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
+                    self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()

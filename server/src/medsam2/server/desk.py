@@ -198,6 +198,9 @@ class Desk:
                 self._finish(job, "failed", Failure("worker_lost", refusal.message))
 
     def _again(self) -> None:
+        model = self.worker.model
+        if model is not None:
+            self._metrics.describe(model.name, model.device)
         for job in self.scheduler.running:
             if job.cancelling:
                 self._finish(job, "cancelled", CANCELLED)

@@ -1,196 +1,201 @@
-"""The gate: who may ask, from where, and in which protocol, before anything else looks at a request."""
+"""The gate: who may ask, from where, and in which protocol, before anything else sees a request."""
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import time
-from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from medsam2.core.errors import ProtocolMismatchError
 from medsam2.wire import names, routes
 
 from .logs import Log
 from .metrics import Metrics
 from .refusals import Refused, answer_to
 from .settings import Settings
-from .tokens import Tenant, TokenTable
+from .tokens import TokenTable
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-METHODS = "GET, PUT, POST, DELETE"
-HEADERS = (
-    routes.AUTHORIZATION,
-    "Content-Type",
-    routes.REQUEST,
-    routes.SESSION_ID,
-    routes.PROTOCOL_VERSION,
-    routes.RUN,
-    routes.IDEMPOTENCY_KEY,
-)
-WILDCARDS = {"0.0.0.0", "::", ""}  # noqa: S104 (names that stand for every address)
+METHODS = "DELETE", "GET", "POST", "PUT"
+_LOGGED_METHODS = frozenset({*METHODS, "HEAD", "OPTIONS", "PATCH"})
+_LOOPBACK = "127.0.0.1", "localhost", "::1"
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 (names to be refused)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?")
+_VERSION = re.compile("[0-9]{1,3}[.][0-9]{1,3}")
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": ", ".join(METHODS),
+    "Access-Control-Allow-Headers": ", ".join(
+        (
+            routes.AUTHORIZATION,
+            "Content-Type",
+            routes.REQUEST,
+            routes.SESSION_ID,
+            routes.PROTOCOL_VERSION,
+            routes.RUN,
+            routes.IDEMPOTENCY_KEY,
+        )
+    ),
+    "Access-Control-Max-Age": "600",
+}
 
 
 class Gate:
-    """Checks host, origin, token and versions of every request, and marks every answer.
+    """Checks host, origin, token, protocol and run, in this order, before any routing.
+
+    Puts the request's :class:`~medsam2.server.tokens.Tenant` at ``scope["state"]["tenant"]``, counts
+    and logs each answer, and answers every error that the application let through.
 
     Args:
-        app: what is behind it.
-        settings: tenants, hosts and origins.
-        run: of the server.
-        metrics: told of every answer.
-        log: told of every request.
+        app: the application.
+        settings: names, origins and tenants.
+        run: identifier of this run of the server.
+        metrics: told of each answer.
+        log: one line for each request.
     """
 
     def __init__(
         self, app: ASGIApp, settings: Settings, run: str, metrics: Metrics, log: Log
     ) -> None:
         self._app = app
-        self._tokens = TokenTable(settings.tenants)
-        own = () if settings.host in WILDCARDS else (settings.host,)
-        bracketed = tuple(f"[{host}]" if ":" in host else host for host in own)
-        named = (*LOOPBACK, *bracketed, *settings.allowed_hosts)
-        self._hosts = {name.lower() for name in named}
-        self._origins = set(settings.allowed_origins)
+        self._tenants = TokenTable(settings.tenants)
+        self._hosts = {_name(host) for host in (*_LOOPBACK, settings.host, *settings.allowed_hosts)}
+        self._hosts -= _EVERY_ADDRESS
+        self._origins = frozenset(settings.allowed_origins)
         self._run = run
         self._metrics = metrics
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a request."""
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
-            return
-        begun = time.perf_counter()
-        headers = Headers(scope=scope)
-        passing = _Passing(scope, headers, send, self._run, self._origins)
-        try:
-            tenant = self._admitted(scope, headers)
-        except (Refused, ProtocolMismatchError) as refused:
-            await answer_to(refused)(scope, receive, passing.send)
+        """Lets a request in, or refuses it."""
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
         else:
-            if scope["method"] == "OPTIONS" and headers.get("origin") in self._origins:
-                await _preflight()(scope, receive, passing.send)
-            else:
-                scope.setdefault("state", {})["tenant"] = tenant
-                passing.admitted = tenant is not None
-                await self._app(scope, receive, passing.send)
-        self._tell(scope, passing, begun)
+            await self._app(scope, receive, send)
 
-    def _admitted(self, scope: Scope, headers: Headers) -> Tenant | None:
-        """Returns the tenant; None where none is needed.
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        leaving = _Answer(send)
+        try:
+            app = self._admit(scope, headers, leaving.headers)
+            await app(scope, receive, leaving.send)
+        except Exception as error:
+            if leaving.complete:
+                return
+            if leaving.status:
+                raise  # a cut stream; only closing the connection tells the client
+            await answer_to(error, self._log)(scope, receive, leaving.send)
+        finally:
+            self._record(scope, headers, leaving)
+
+    def _admit(self, scope: Scope, headers: Headers, added: dict[str, str]) -> ASGIApp:
+        """Returns what answers the request; ``added`` gets what its answer shall carry.
 
         Raises:
-            Refused: the request may not pass.
-            ProtocolMismatchError: its protocol is another.
+            Refused, ProtocolMismatchError: the request may not come in.
         """
-        if _is_ambiguous(headers):
-            raise Refused("malformed", "A body has either a length or chunks.")
-        if len(headers.getlist("host")) != 1 or _name(headers["host"]) not in self._hosts:
+        if names.is_id(request := headers.get(routes.REQUEST, "")):
+            added[routes.REQUEST] = request
+        if _host(headers) not in self._hosts:
             raise Refused("host")
-        origin = headers.get("origin")
-        if origin is not None and origin not in self._origins:
-            raise Refused("origin")
+        if "origin" in headers:
+            if not self._origins.issuperset(headers.getlist("origin")):
+                raise Refused("origin")
+            added.update(_cors(headers["origin"]))
+            if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+                return Response(status_code=204, headers=_PREFLIGHT)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # A proxy in front may have seen another end of the body, and a request hidden behind it.
+            added["Connection"] = "close"
+            raise Refused("malformed", "A body has either a length or chunks.")
         if scope["path"] == routes.HEALTH and scope["method"] == "GET":
-            return None
-        if scope["method"] == "OPTIONS" and origin is not None:
-            return None
-        tenant = self._tokens.find(headers.get(routes.AUTHORIZATION))
+            return self._app
+        tenant = self._tenants.find(headers.get(routes.AUTHORIZATION))
         if tenant is None:
             raise Refused("unauthorized")
+        added[routes.RUN] = self._run
+        scope.setdefault("state", {})["tenant"] = tenant
+        self._check_versions(headers)
+        return self._app
+
+    def _check_versions(self, headers: Headers) -> None:
         theirs = headers.get(routes.PROTOCOL_VERSION, routes.PROTOCOL)
-        if not all(part.isascii() and part.isdecimal() for part in theirs.split(".", 1)):
-            raise Refused("malformed", f"{routes.PROTOCOL_VERSION} must be like 1.0.")
+        if _VERSION.fullmatch(theirs) is None:
+            raise Refused("malformed", f"{routes.PROTOCOL_VERSION} must be a version like 1.0.")
         routes.check_protocol(theirs)
         if headers.get(routes.RUN, self._run) != self._run:
             raise Refused("restarted")
-        return tenant
 
-    def _tell(self, scope: Scope, passing: _Passing, begun: float) -> None:
-        head = passing.head_at or time.perf_counter()
-        self._metrics.answered(passing.status, head - begun)
-        route = getattr(scope.get("route"), "path", "")
-        if route == routes.HEALTH:
-            return
-        tenant = scope.get("state", {}).get("tenant")
-        self._log.event(
-            "request",
-            method=scope["method"] if scope["method"] in METHODS else "?",
-            route=route,
-            status=passing.status,
-            milliseconds=round(1000 * (time.perf_counter() - begun), 1),
-            tenant=tenant.name if tenant else "",
-        )
+    def _record(self, scope: Scope, headers: Headers, answer: _Answer) -> None:
+        if answer.status:
+            self._metrics.answered(answer.status, answer.head_s)
+        method = scope["method"]
+        fields: dict[str, object] = {
+            "method": method if method in _LOGGED_METHODS else "other",
+            "route": getattr(scope.get("route"), "path", "-"),
+            "status": answer.status,
+            "milliseconds": round(answer.elapsed_s() * 1000, 1),
+        }
+        session = scope.get("path_params", {}).get("session") or headers.get(routes.SESSION_ID, "")
+        if names.is_id(session):
+            fields["session"] = session
+        if tenant := scope.get("state", {}).get("tenant"):
+            fields["tenant"] = tenant.name
+        self._log.event("request", **fields)
 
 
-class _Passing:
-    """One answer on its way out.
+class _Answer:
+    """One answer on its way: gets its headers, and is watched."""
 
-    Args:
-        scope: the request.
-        headers: the request's.
-        send: to the client.
-        run: of the server, told to those who were let in.
-        origins: pages that may read the answer.
-    """
-
-    def __init__(
-        self, scope: Scope, headers: Headers, send: Send, run: str, origins: set[str]
-    ) -> None:
-        self._scope = scope
+    def __init__(self, send: Send) -> None:
         self._send = send
-        self._marks = _marks(headers, origins)
-        self._run = run
-        self.admitted = False
-        self.status = 500
-        self.head_at = 0.0
+        self._begun = time.perf_counter()
+        self.headers = {
+            routes.PROTOCOL_VERSION: routes.PROTOCOL,
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        }
+        self.status = 0
+        self.head_s = 0.0
+        self.complete = False
+
+    def elapsed_s(self) -> float:
+        """Seconds since the request's head was there."""
+        return time.perf_counter() - self._begun
 
     async def send(self, message: Message) -> None:
-        """Marks the answer's head."""
+        """Passes a part on."""
         if message["type"] == "http.response.start":
-            self.status, self.head_at = message["status"], time.perf_counter()
-            headers = MutableHeaders(scope=message)
-            for name, value in self._marks.items():
-                headers[name] = value
-            if self.admitted:
-                headers[routes.RUN] = self._run
+            self.status, self.head_s = message["status"], self.elapsed_s()
+            message.setdefault("headers", [])
+            MutableHeaders(scope=message).update(self.headers)
         await self._send(message)
-
-
-def _marks(headers: Headers, origins: set[str]) -> Mapping[str, str]:
-    marks = {
-        routes.PROTOCOL_VERSION: routes.PROTOCOL,
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-    }
-    request = headers.get(routes.REQUEST, "")
-    if names.is_id(request):
-        marks[routes.REQUEST] = request
-    if _is_ambiguous(headers):
-        marks["Connection"] = "close"  # what follows may be a request that somebody else hid
-    origin = headers.get("origin")
-    if origin in origins:
-        marks |= {"Access-Control-Allow-Origin": origin or "", "Vary": "Origin"}
-    return marks
-
-
-def _is_ambiguous(headers: Headers) -> bool:
-    """Whether a proxy in front may have understood the body's end in another way."""
-    return "transfer-encoding" in headers and "content-length" in headers
-
-
-def _preflight() -> Response:
-    allowed = {
-        "Access-Control-Allow-Methods": METHODS,
-        "Access-Control-Allow-Headers": ", ".join(HEADERS),
-        "Access-Control-Max-Age": "600",
-    }
-    return Response(status_code=204, headers=allowed)
+        if message["type"] == "http.response.body":
+            self.complete = not message.get("more_body", False)
 
 
 def _name(host: str) -> str:
-    """A Host header without its port."""
-    name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdecimal() else host).lower()
+    """A host in the one spelling that is compared."""
+    bare = host.strip().lower().removeprefix("[").removesuffix("]")
+    try:
+        return ipaddress.ip_address(bare).compressed
+    except ValueError:
+        return bare
+
+
+def _host(headers: Headers) -> str | None:
+    given = headers.getlist("host")
+    match = _HOST.fullmatch(given[0]) if len(given) == 1 else None
+    return _name(match[1]) if match else None
+
+
+def _cors(origin: str) -> dict[str, str]:
+    shown = (routes.REQUEST, routes.PROTOCOL_VERSION, routes.RUN, "Retry-After")
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": ", ".join(shown),
+        "Vary": "Origin",
+    }

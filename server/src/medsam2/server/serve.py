@@ -14,8 +14,10 @@ from types import FrameType
 
 import uvicorn
 
+import medsam2
+
 from .app import build_app
-from .deadlines import protocol_with
+from .deadlines import limit_handshakes, protocol_with
 from .logs import Log, quiet_uvicorn
 from .service import Service
 from .settings import Settings
@@ -46,6 +48,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Opens the port and says so."""
         self._loop = asyncio.get_running_loop()
+        if self.config.is_ssl:
+            limit_handshakes(self._loop, self._service.limits)
         await super().startup(sockets)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
@@ -99,11 +103,18 @@ def serve(settings: Settings, announce: Callable[[str], None] | None = None) -> 
     quiet_uvicorn(log)
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    server = Server(config, app.state.service, announce or _print_address)
+    announce = announce or _print_address
+
+    def started(address: str) -> None:
+        log.event("started", version=medsam2.__version__, tls=settings.uses_tls)
+        announce(address)
+
+    server = Server(config, app.state.service, started)
     if settings.follow_stdin:
         threading.Thread(target=_follow_stdin, args=(server,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
+    log.event("stopped")
     return 0 if server.started else 1
 
 

@@ -95,6 +95,7 @@ class Service:
     async def drain(self) -> None:
         """Takes no more jobs, and waits a while for those that run."""
         self.draining = True
+        self._log.event("stopping")
         deadline = time.monotonic() + self.limits.drain_s
         while self.desk.scheduler.length and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
