@@ -73,12 +73,13 @@ class FakeSession:
 
     def put(self, object_id: int, prompts: ObjectPrompts) -> None:
         self._check_open()
-        prompts.checked(self._volume, self._options.axis)
+        checked = prompts.checked(self._volume, self._options.axis)
+        checked.within(*checked.span(self._volume, self._options.axis))
         used = {_KINDS[type(p)] for p in prompts.prompts} | ({"roi"} if prompts.roi else set())
         if used - self._kinds:
             raise UnsupportedPromptError(f"The fake takes no {', '.join(used - self._kinds)}.")
         self._objects[object_id] = prompts
-        self._results[object_id] = {}
+        self._results.setdefault(object_id, {})
 
     def remove(self, object_id: int) -> None:
         self._objects.pop(object_id, None)
@@ -97,6 +98,7 @@ class FakeSession:
         row0, col0, row1, col1 = self._footprint(prompts, index)
         footprint = slice(max(0, row0), row1 + 1), slice(max(0, col0), col1 + 1)
         grey = self._window.apply(self._volume.slice_rc(self._options.axis, index))
+        grey = grey.mean(axis=-1) if grey.ndim == 3 else grey
         mask_rc[footprint] = grey[footprint] > 0.5
         origin = Origin.PROMPTED if index in self._anchors(prompts) else Origin.TRACKED
         return SliceResult(object_id, index, PackedMask.pack(mask_rc), 0.9, origin)
@@ -113,6 +115,9 @@ class FakeSession:
             prompts = self._prompts(object_id)
             anchors = self._anchors(prompts)
             span = self._span(prompts)
+            kept = self._results[object_id]
+            for index in [index for index in kept if index not in span]:
+                del kept[index]
             for index in sorted(span, key=lambda n: (min(abs(n - a) for a in anchors), n)):
                 if direction is Direction.FORWARD and index < min(anchors):
                     continue
@@ -121,7 +126,7 @@ class FakeSession:
                 token.check()
                 self._on_slice(index)
                 result = self.predict(object_id, index)
-                self._results[object_id][index] = result
+                kept[index] = result
                 yield result
 
     def plan(self, object_ids: Collection[int] | None = None) -> int:
@@ -162,10 +167,7 @@ class FakeSession:
         return self._objects[object_id].checked(self._volume, self._options.axis)
 
     def _span(self, prompts: ObjectPrompts) -> range:
-        count = self._volume.count(self._options.axis)
-        roi = prompts.roi
-        first, last = (0, count - 1) if roi is None else (roi.first, roi.last)
-        first, last = prompts.slice_range or (first, last)
+        first, last = prompts.span(self._volume, self._options.axis)
         return range(first, last + 1)
 
     def _anchors(self, prompts: ObjectPrompts) -> list[int]:

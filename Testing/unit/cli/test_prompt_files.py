@@ -120,7 +120,7 @@ def test_our_own_file_holds_several_objects(case: Case, run: Run, fake: FakeBack
         "axis": "k",
         "objects": [
             {"name": "left", "box_ijk": box, "range": [3, 6]},
-            {"name": "right", "line_ras_mm": ras(case, i - 6, j, k) + ras(case, i + 6, j, k)},
+            {"name": "right", "line_ras_mm": ras(case, i - 8, j, k) + ras(case, i + 8, j, k)},
         ],
     }
     path = case.write_json("prompts.json", content)

@@ -73,7 +73,7 @@ def test_a_click_a_diameter_and_a_flat_box_follow_the_object(
     out = case.folder / "out.seg.nrrd"
     result = run(
         "segment", case.path, "-o", out, "--point", f"a={i},{j},{k}",
-        "--point", f"a={i + 20},{j},{k},-", "--line-ijk", f"b={i - 6},{j},{k},{i + 6},{j},{k}",
+        "--point", f"a={i + 20},{j},{k},-", "--line-ijk", f"b={i - 8},{j},{k},{i + 8},{j},{k}",
         "--box-ijk", f"c={i - 7},{j - 7},{i + 7},{j + 7}", "--slice", f"c={k}",
         "--model", "tiny-random",
     )  # fmt: skip

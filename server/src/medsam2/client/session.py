@@ -228,7 +228,6 @@ class RemoteSession(Session):
                     continue
                 except Done:
                     return
-                cancel.check()
                 yield self._keep(result)
         finally:
             job.cancel()

@@ -117,11 +117,8 @@ def _send(sending: _Sending, missing: tuple[int, ...]) -> bool:
     """Sends chunks; returns whether the server has all of them."""
     if len(missing) == 1:
         return sending.send(missing[0])
-    pool = ThreadPoolExecutor(IN_FLIGHT, "medsam2-upload")
-    try:
+    with ThreadPoolExecutor(IN_FLIGHT, "medsam2-upload") as pool:
         return any(list(pool.map(sending.send, missing)))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _checked(state: UploadState, header: VolumeHeader) -> UploadState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import signal
 import socket
 import ssl
@@ -25,6 +26,8 @@ from .worker import no_core_dumps
 
 MOST_CONNECTIONS = 1024
 GRACE_S = 2
+_M_MMAP_THRESHOLD = -3
+"""Of glibc's ``malloc.h``."""
 
 
 class Server(uvicorn.Server):
@@ -82,6 +85,7 @@ def serve(settings: Settings, announce: Callable[[str], None] | None = None) -> 
         announce: called with the address once the server listens; prints one line if not given.
     """
     no_core_dumps()
+    _return_memory()
     log = Log(sys.stderr)
     app = build_app(settings, log)
     config = uvicorn.Config(
@@ -116,6 +120,16 @@ def serve(settings: Settings, announce: Callable[[str], None] | None = None) -> 
         server.run()
     log.event("stopped")
     return 0 if server.started else 1
+
+
+def _return_memory() -> None:
+    """Makes the C library give large blocks back to the system once they are free.
+
+    By itself glibc keeps more and more of them for later: after a few large messages the process
+    would hold several times their size.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
 def _print_address(address: str) -> None:

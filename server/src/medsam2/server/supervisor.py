@@ -86,6 +86,11 @@ class Supervisor:
         """The worker's process."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def _busy(self) -> bool:
+        """Whether the worker owes a sign of life."""
+        return bool(self._turn or self._asked)
+
     async def wait_ready(self, seconds: float) -> bool:
         """Waits for a worker; returns whether there is one."""
         with contextlib.suppress(TimeoutError):
@@ -116,7 +121,8 @@ class Supervisor:
 
     def send(self, header: Header, body: bytes = b"") -> None:
         """Sends a message without waiting; lost with the worker."""
-        self._moved = time.monotonic()
+        if not self._busy:  # new work is no sign of life
+            self._moved = time.monotonic()
         self._outbox.put((header, body))
 
     async def ask(self, header: Header, body: bytes = b"") -> None:
@@ -128,8 +134,8 @@ class Supervisor:
         """
         self._asks += 1
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asked[self._asks] = future
         self.send({**header, "ask": self._asks}, body)
+        self._asked[self._asks] = future
         await future
 
     def kill(self) -> None:
@@ -211,7 +217,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(1.0)
             overdue = time.monotonic() - self._moved > self._settings.limits.slice_s
-            if self.ready and overdue and (self._turn or self._asked):
+            if self.ready and overdue and self._busy:
                 self._log.event("worker_overdue", pid=self.pid)
                 self.kill()
 

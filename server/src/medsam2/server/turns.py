@@ -78,7 +78,7 @@ class Turns:
         """Works until told to stop."""
         while True:
             idle = not (self._tenants or self._warming)
-            if idle:
+            if not self._tenants:
                 self._tell_turn("")
             try:
                 while True:
@@ -94,8 +94,10 @@ class Turns:
     def _handle(self, header: Header, body: bytes) -> None:
         match header["kind"]:
             case "put":
+                self._tell_turn("")
                 self._answer(header, lambda: self._put(header, body))
             case "job":
+                self._tell_turn(header["job"])
                 self._begin(header, body)
             case "remove" if not self._runs_in(header["session"]):
                 self._openings.remove(header["session"], header["object"])

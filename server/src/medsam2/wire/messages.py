@@ -19,6 +19,9 @@ from .names import Id, Sha256
 from .records import Index, Number, ObjectId, State
 
 Finite = Annotated[float, strict.Range(-1e12, 1e12)]
+Intensity = Annotated[float, strict.Range(-3.4e38, 3.4e38)]
+"""What the engine's single precision can hold."""
+
 Row = tuple[Finite, Finite, Finite, Finite]
 Short = Annotated[str, strict.Most(200)]
 ObjectName = Annotated[str, strict.Pattern("0|[1-9][0-9]{0,9}")]
@@ -86,7 +89,7 @@ class SessionRequest:
     volume: Sha256
     affine_ijk_to_ras: tuple[Row, Row, Row, Row]
     axis: Literal["I", "J", "K"]
-    window: tuple[Finite, Finite]
+    window: tuple[Intensity, Intensity]
     crop: bool = True
     stop_after_empty: Annotated[int, strict.Range(0, LONGEST_AXIS)] = 3
 

@@ -171,7 +171,7 @@ def _read_plain(kind: Any, value: object, path: str) -> object:
 
 
 def _check_text(value: str, path: str) -> None:
-    """Refuses half a character (``"\\ud800"``), which nobody could write down again."""
+    """Refuses half a character (a lone surrogate), which nobody could write down again."""
     try:
         value.encode()
     except UnicodeEncodeError:
