@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fake_backend import FakeBackend
+from tiny_engine import backend_for
 
 from medsam2.core.backend import SessionOptions
 from medsam2.core.intensity import Window
@@ -56,3 +57,17 @@ def test_a_closed_session_is_closed_and_others_of_the_volume_are_not(voxels):
 
 def test_removing_an_object_of_a_session_that_is_not_open_does_nothing(voxels):
     Openings(FakeBackend()).remove("s", 1)
+
+
+def test_what_is_kept_of_a_dropped_volume_is_freed(voxels):
+    backend = backend_for("tiny-random")
+    openings = Openings(backend)
+    session = openings.open(opening(voxels, "s"))
+    session.put(1, ObjectPrompts((BoxPrompt(1, (1, 1, 4, 4)),)))
+    session.predict(1, 1)
+    assert backend.features.used_bytes
+    openings.close("s")
+    openings.forget("another")
+    assert backend.features.used_bytes
+    openings.forget("h")
+    assert (backend.features.used_bytes, len(backend.features)) == (0, 0)

@@ -10,7 +10,7 @@ from medsam2.core.errors import ShearedGeometryError
 from medsam2.core.intensity import Window
 from medsam2.server.jobs import Job
 from medsam2.server.refusals import Refused
-from medsam2.server.sessions import OpenSession, SessionStore
+from medsam2.server.sessions import OpenSession, SessionStore, salted
 from medsam2.server.settings import Limits
 from medsam2.server.shared import SharedVoxels
 from medsam2.server.volumes import StoredVolume
@@ -41,7 +41,7 @@ def a_store():
 
 
 def opened(store, volume, key=KEY, tenant="tenant") -> OpenSession:
-    session = OpenSession(tenant, key, a_request(), volume, "f" * 64, b"salt")
+    session = OpenSession(tenant, key, a_request(), volume, "f" * 64, salted(b"salt", volume))
     store.add(session)
     return session
 
@@ -60,7 +60,8 @@ def test_a_session_is_found_by_its_tenant_alone(a_store, a_volume):
 
 
 def test_two_tenants_may_choose_the_same_identifier(a_store, a_volume):
-    mine, theirs = opened(a_store, a_volume), opened(a_store, a_volume, tenant="another")
+    same = StoredVolume("another", a_volume.sha256, a_volume.voxels)
+    mine, theirs = opened(a_store, a_volume), opened(a_store, same, tenant="another")
     assert a_store.get("tenant", KEY) is mine
     assert a_store.get("another", KEY) is theirs
     assert mine.name != theirs.name
@@ -97,4 +98,4 @@ def test_a_sheared_volume_is_refused(a_volume):
     sheared = np.eye(4)
     sheared[0, 2] = 0.4
     with pytest.raises(ShearedGeometryError):
-        OpenSession("tenant", KEY, a_request(sheared), a_volume, "f" * 64, b"salt")
+        OpenSession("tenant", KEY, a_request(sheared), a_volume, "f" * 64, "0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 import threading
 import time
 
@@ -54,7 +54,7 @@ class Patience:
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise error
-        delay = self._pause_s * random.uniform(0.5, 1)
+        delay = self._pause_s * (0.5 + secrets.randbelow(512) / 1024)
         if wanted_s is not None:
             delay = max(delay, min(wanted_s, LONGEST_RETRY_AFTER_S))
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)

@@ -67,6 +67,10 @@ class LocalBackend(Backend):
         tracker = self._model.open(volume, options, window, self._features)
         return LocalSession(volume, options, window, tracker)
 
+    def forget(self, content_hash: str) -> None:
+        """Frees what is kept of a volume that nobody needs any more."""
+        self._features.forget(content_hash)
+
     def close(self) -> None:
         """Frees the model and all features."""
         self._model = None

@@ -92,6 +92,12 @@ class FeatureCache:
             self._bytes = 0
             self._budget //= 2
 
+    def forget(self, volume: str) -> None:
+        """Frees what is kept of one volume, named by its content hash."""
+        with self._lock:
+            for key in [key for key in self._kept if key.volume == volume]:
+                self._bytes -= _nbytes(self._kept.pop(key))
+
     def clear(self) -> None:
         """Frees all that is kept."""
         with self._lock:

@@ -177,6 +177,9 @@ class Desk:
     def _finish(self, job: Job, state: State, failure: Failure) -> None:
         self.scheduler.finish(job)
         job.end(state, failure)
+        session = self._sessions.by_name(job.session)
+        if session is not None:
+            session.touched = job.ended  # only from now on is it idle
         self._metrics.job_over(job.request.kind, state, job.ended - job.begun)
         self._log.event(
             "job_over",

@@ -48,6 +48,12 @@ class Openings:
         if name in self._sessions:
             self._sessions[name][0].remove(object_id)
 
+    def forget(self, known_hash: str) -> None:
+        """Frees what the backend keeps of a volume that was dropped, if it keeps anything."""
+        forget = getattr(self._backend, "forget", None)
+        if forget is not None:
+            forget(known_hash)
+
     def close(self, name: str) -> None:
         """Closes a session, and lets go of its voxels with the last one that uses them."""
         if name not in self._sessions:

@@ -29,9 +29,9 @@ from .logs import Log
 from .metrics import Metrics
 from .objects import read_object
 from .refusals import Refused
-from .sessions import OpenSession, SessionStore
+from .sessions import OpenSession, SessionStore, salted
 from .settings import Settings
-from .volumes import VolumeStore
+from .volumes import StoredVolume, VolumeStore
 
 LOADING_S = 20.0
 """How long a request waits for a worker that is starting."""
@@ -61,7 +61,7 @@ class Service:
         self._metrics = metrics
         self._salt = secrets.token_bytes(16)
         self._budget = Budget(self.limits)
-        self.volumes = VolumeStore(self.limits, self._budget)
+        self.volumes = VolumeStore(self.limits, self._budget, self._dropped)
         self.sessions = SessionStore(self.limits)
         self.desk = Desk(settings, self.sessions, self._budget, log, metrics)
         self.worker = self.desk.worker
@@ -163,6 +163,10 @@ class Service:
                 if session.tenant == tenant or not mine_only:
                     self._evict(session)
 
+    def _dropped(self, volume: StoredVolume) -> None:
+        known_hash = salted(self._salt, volume)
+        self.worker.send({"kind": "forget", "known_hash": known_hash})
+
     def _evict(self, session: OpenSession) -> None:
         self.close_session(session, "evicted")
         if session.stored.complete:
@@ -187,7 +191,9 @@ class Service:
         if not volume.complete:
             raise Refused("incomplete_volume")
         self._make_place(tenant)
-        session = OpenSession(tenant, key, request, volume, fingerprint(request, model), self._salt)
+        session = OpenSession(
+            tenant, key, request, volume, fingerprint(request, model), salted(self._salt, volume)
+        )
         self.sessions.add(session)
         return self.session_state(session)
 

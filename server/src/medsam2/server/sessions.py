@@ -39,7 +39,7 @@ class OpenSession:
         request: what it was opened with.
         volume: its voxels.
         fingerprint: of all that its results depend on but the prompts.
-        salt: makes the volume's hash in the worker's caches the tenant's own.
+        known_hash: names the volume in the worker; see :func:`salted`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class OpenSession:
         request: SessionRequest,
         volume: StoredVolume,
         fingerprint: str,
-        salt: bytes,
+        known_hash: str,
     ) -> None:
         self.tenant = tenant
         self.key = key
@@ -57,9 +57,7 @@ class OpenSession:
         self.stored = volume
         self.fingerprint = fingerprint
         self.options: SessionOptions = request.options()
-        self._known_hash = hashlib.sha256(
-            b"\0".join((salt, tenant.encode(), volume.sha256.encode()))
-        ).hexdigest()
+        self._known_hash = known_hash
         self.volume: SharedVolume | None = shared_volume(
             volume.voxels, request.affine(), self._known_hash
         )
@@ -98,6 +96,12 @@ class OpenSession:
         """Lets go of the voxels."""
         self.volume = None
         self.stored.users.discard(self.name)
+
+
+def salted(salt: bytes, volume: StoredVolume) -> str:
+    """A volume's name in the worker's caches: its tenant's own, and another one in every run."""
+    parts = salt, volume.tenant.encode(), volume.sha256.encode()
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 class SessionStore:

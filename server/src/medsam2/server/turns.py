@@ -103,6 +103,8 @@ class Turns:
                 self._openings.remove(header["session"], header["object"])
             case "close":
                 self._close(header["session"])
+            case "forget":
+                self._openings.forget(header["known_hash"])
 
     def _answer(self, header: Header, action: Callable[[], None]) -> None:
         code, message = _outcome(action)

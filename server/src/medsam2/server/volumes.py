@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -106,11 +106,22 @@ class VolumeStore:
 
     A volume that a session uses stays; others stay until their memory is needed, and unfinished
     uploads until nobody has continued them for a while.
+
+    Args:
+        limits: times.
+        budget: of memory.
+        on_drop: called with each volume that was freed.
     """
 
-    def __init__(self, limits: Limits, budget: Budget) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        budget: Budget,
+        on_drop: Callable[[StoredVolume], None] = lambda _volume: None,
+    ) -> None:
         self._limits = limits
         self._budget = budget
+        self._on_drop = on_drop
         self._volumes: dict[tuple[str, str], StoredVolume] = {}
 
     def __len__(self) -> int:
@@ -155,6 +166,7 @@ class VolumeStore:
         if self._volumes.pop((volume.tenant, volume.sha256), None) is volume:
             self._budget.give(volume.tenant, volume.header.size_bytes)
             volume.voxels.close()
+            self._on_drop(volume)
 
     def idle(self) -> Iterator[StoredVolume]:
         """Volumes that no session uses, the longest unused first."""
