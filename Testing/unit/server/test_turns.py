@@ -4,6 +4,7 @@ import queue
 import threading
 
 import pytest
+import torch
 from fake_backend import FakeBackend
 from phantoms import moving_ball
 
@@ -171,6 +172,7 @@ def test_slices_that_are_known_are_not_sent_again(a_bench, gate):
     [
         (OutOfMemoryError("full"), "out_of_memory"),
         (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
         (RuntimeError("secret"), "internal"),
     ],
 )

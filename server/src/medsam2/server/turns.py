@@ -238,6 +238,8 @@ def _outcome(action: Callable[[], object]) -> tuple[str, str]:
     except MemoryError:
         return "out_of_memory", "The server's memory did not suffice; try a smaller ROI."
     except Exception as error:  # noqa: BLE001 (a defect must cost one job, not all of them)
+        if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported here
+            return "out_of_memory", "The device's memory did not suffice; try a smaller ROI."
         if "CUDA" in f"{type(error).__name__} {error}":
             os._exit(70)
         return "internal", _where(error)

@@ -203,7 +203,7 @@ def _index(value: int) -> int:
 
 def _place(value: float) -> float:
     if value < -LONGEST_AXIS or value > 2 * LONGEST_AXIS:
-        msg = f"The coordinate {value:g} is too far outside any volume; remove that prompt."
+        msg = "A coordinate is too far outside any volume; remove that prompt."
         raise WireError(msg)
     return float(value)
 
