@@ -30,6 +30,9 @@ from medsam2.wire.messages import JobRequest
 from .link import Header
 from .openings import Openings
 
+OUT_OF_MEMORY = {"MemoryError", "OutOfMemoryError"}
+"""Python's own and torch's, which is not imported here."""
+
 Send = Callable[[Header, bytes], None]
 Inbox = queue.SimpleQueue[tuple[Header, bytes]]
 
@@ -235,11 +238,9 @@ def _outcome(action: Callable[[], object]) -> tuple[str, str]:
         return "cancelled", str(error)
     except MedSAM2Error as error:
         return error.code, str(error)
-    except MemoryError:
-        return "out_of_memory", "The server's memory did not suffice; try a smaller ROI."
     except Exception as error:  # noqa: BLE001 (a defect must cost one job, not all of them)
-        if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported here
-            return "out_of_memory", "The device's memory did not suffice; try a smaller ROI."
+        if type(error).__name__ in OUT_OF_MEMORY:
+            return "out_of_memory", "The server's memory did not suffice; try a smaller ROI."
         if "CUDA" in f"{type(error).__name__} {error}":
             os._exit(70)
         return "internal", _where(error)
