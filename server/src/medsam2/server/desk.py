@@ -110,8 +110,8 @@ class Desk:
     def forget(self, session: OpenSession, job: Job) -> None:
         """Cancels a job and drops its results."""
         self.cancel(job)
-        self.scheduler.finish(job)
-        job.end("cancelled", Failure("cancelled", "The session was closed."))
+        if not job.over:
+            self._finish(job, "cancelled", Failure("cancelled", "The session was closed."))
         session.jobs.pop(job.key, None)
         if self._jobs.pop(job.ticket, None) is not None:
             self._budget.give(job.tenant, job.bytes)

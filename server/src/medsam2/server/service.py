@@ -190,10 +190,10 @@ class Service:
         volume = self.volumes.get(tenant, request.volume)
         if not volume.complete:
             raise Refused("incomplete_volume")
-        self._make_place(tenant)
         session = OpenSession(
             tenant, key, request, volume, fingerprint(request, model), salted(self._salt, volume)
         )
+        self._make_place(tenant)
         self.sessions.add(session)
         return self.session_state(session)
 
