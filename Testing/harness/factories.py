@@ -18,6 +18,7 @@ from pathlib import Path
 from fake_backend import FakeBackend
 
 from medsam2.core.backend import Backend
+from medsam2.core.errors import WeightsHashError
 from medsam2.server.settings import ModelChoice
 
 
@@ -74,3 +75,14 @@ def _fail(fault: str) -> None:
             time.sleep(3600)
         case "defect":
             raise ValueError("a defect")
+
+
+def slow(choice: ModelChoice) -> Backend:
+    """Takes ``START_S`` to load."""
+    time.sleep(float(os.environ.get("START_S", "1")))
+    return fake(choice)
+
+
+def unusable(_choice: ModelChoice) -> Backend:
+    """Has no model that could be used."""
+    raise WeightsHashError("The weights are not those of the registry; download them again.")

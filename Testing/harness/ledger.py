@@ -74,7 +74,9 @@ class Ledger:
             verdict = "pass" if figure.passed else "**fail**"
             cells = (figure.promise, figure.what, figure.asked, figure.measured, verdict)
             lines.append(f"| {' | '.join(cells)} |")
-        lines += [f"| {promise} | not measured: {reason} | | | |" for promise, reason in self.skipped]
+        lines += [
+            f"| {promise} | not measured: {reason} | | | |" for promise, reason in self.skipped
+        ]
         return "\n".join([*lines, ""])
 
     def write(self, path: Path, *, full: bool) -> None:

@@ -70,13 +70,9 @@ class Desk:
             return known
         job = self._made(session, key, request)
         self._room_for_another(session)
+        self.scheduler.submit(job)  # the worker's answers come later, on the loop
         session.jobs[key] = job
         self._jobs[job.ticket] = job
-        try:
-            self.scheduler.submit(job)
-        except Refused:
-            self.forget(session, job)
-            raise
         return job
 
     def _made(self, session: OpenSession, key: str, request: JobRequest) -> Job:
