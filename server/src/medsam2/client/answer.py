@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Message = TypeVar("Message")
 
 _PIECE = 64 << 10
+_CUT = "the answer was cut"
 
 
 class Lost(Exception):
@@ -71,10 +72,19 @@ class Answer:
             expects: media type of the body; empty for none.
 
         Raises:
+            Lost: the answer was cut.
             Refusal: the server said no.
             ProtocolMismatchError: it speaks another major version.
             ServerAnswerError: the answer belongs to another request, or is of another kind.
         """
+        try:
+            self._check(expects)
+        except (Refusal, ServerAnswerError) as error:
+            if isinstance(error, ServerAnswerError) or not error.code:
+                self._check_whole()
+            raise
+
+    def _check(self, expects: str) -> None:
         theirs = self._header(routes.PROTOCOL_VERSION)
         if theirs:
             routes.check_protocol(theirs[:16])
@@ -92,6 +102,20 @@ class Answer:
         if expects and self._media_type() != expects:
             _refuse(f"is of type {self._media_type()[:80]!r}, not {expects}")
 
+    def _check_whole(self) -> None:
+        """An answer that is cut within its head looks like a strange one: some headers are missing.
+
+        Raises:
+            Lost: the answer was cut.
+        """
+        read = 0
+        for piece in self.pieces():
+            read += len(piece)
+            if read > MOST_JSON:
+                return
+        if not (read or self._framed):
+            raise Lost(_CUT)
+
     def message(self, kind: type[Message]) -> Message:
         """Reads a JSON body.
 
@@ -99,8 +123,11 @@ class Answer:
             Lost: it was cut.
             ServerAnswerError: it is too long, or not this message.
         """
+        body = self.body()
+        if not (body or self._framed):
+            raise Lost(_CUT)
         try:
-            return strict.from_json(kind, self.body())
+            return strict.from_json(kind, body)
         except WireError as error:
             _refuse(f"is malformed: {error}")
 
@@ -129,7 +156,7 @@ class Answer:
         try:
             yield from self._response.iter_content(_PIECE)
         except (requests.RequestException, OSError) as error:
-            reason = "no answer in time" if "timed out" in str(error) else "the answer was cut"
+            reason = "no answer in time" if "timed out" in str(error) else _CUT
         else:
             return
         raise Lost(reason)
@@ -157,6 +184,12 @@ class Answer:
     ) -> None:
         self.close()
 
+    @property
+    def _framed(self) -> bool:
+        """Whether the head says where the body ends; else only the connection's end does."""
+        chunked = "chunked" in self._header("Transfer-Encoding").lower()
+        return chunked or bool(self._header("Content-Length"))
+
     def _header(self, name: str) -> str:
         return str(self._response.headers.get(name, "")).strip()
 
@@ -166,7 +199,7 @@ class Answer:
     def _refusal(self) -> Refusal:
         problem = Problem("", "")
         if self._media_type() == routes.JSON:
-            with contextlib.suppress(Lost, ServerAnswerError):
+            with contextlib.suppress(ServerAnswerError):
                 problem = self.message(Problem)
         return Refusal(self.status, problem.code, problem.message, self._retry_after())
 
