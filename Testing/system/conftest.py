@@ -1,7 +1,7 @@
 """The suite of the server's promises.
 
-In CI it runs with small counts. ``make soak`` sets SOAK=1: full counts, and the table of figures goes to
-``Testing/results/soak.md``.
+In CI it runs with small counts. ``make soak`` sets SOAK=1: full counts, and the table of figures goes
+to ``Testing/results/soak.md``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import random
 import re
@@ -73,7 +74,9 @@ def peak(server: ServerProcess) -> float:
 
 
 def forget_peak(server: ServerProcess) -> None:
-    Path(f"/proc/{server.pid}/clear_refs").write_text("5", "ascii")
+    """Where the system does not let us, small messages still come before large ones."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{server.pid}/clear_refs").write_text("5", "ascii")
 
 
 def sample_of(body: Body) -> Sample:
@@ -124,8 +127,8 @@ def test_the_openapi_document_needs_a_token_too(http, planted):
 
 def test_bombs_cost_a_few_times_what_they_weigh_at_most(ledger, server, planted, upload):
     before, small, large, slowest = rss(server), 0.0, 0.0, 0.0
-    found = bombs(upload)
-    for name, (method, template, body) in found.items():
+    found = sorted(bombs(upload).items(), key=lambda bomb: len(bomb[1][2].data))
+    for name, (method, template, body) in found:
         thing = planted
         if template == routes.CHUNK:
             thing = upload

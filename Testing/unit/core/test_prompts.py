@@ -85,3 +85,24 @@ def test_prompts_of_a_slice_keep_their_order():
     prompts = ObjectPrompts((first, other, second))
     assert list(prompts.on_slice(3)) == [first, second]
     assert prompts.prompted_indices() == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("fields", "span"),
+    [
+        ({"prompts": (PointPrompt(3, (1, 1)),)}, (0, 9)),
+        ({"prompts": (LinePrompt(5, ((10, 11), (10, 19))),)}, (4, 6)),
+        ({"prompts": (LinePrompt(5, ((10, 11), (10, 19))), PointPrompt(8, (1, 1)))}, (4, 8)),
+        ({"roi": RoiBox(2, 7, (1, 1, 5, 5)), "prompts": (PointPrompt(9, (1, 1)),)}, (2, 7)),
+        ({"roi": RoiBox(2, 7, (1, 1, 5, 5)), "slice_range": (6, 9)}, (6, 7)),
+    ],
+)
+def test_an_object_spans_its_range_its_roi_its_lines_or_everything(fields, span):
+    assert checked(**fields).span(VOLUME, SliceAxis.K) == span
+
+
+def test_prompts_outside_a_range_are_left_out_but_not_the_last_one():
+    prompts = checked(prompts=(PointPrompt(3, (1, 1)), PointPrompt(8, (1, 1))), name="Liver")
+    assert prompts.within(2, 5).prompted_indices() == [3]
+    with pytest.raises(NoPromptError, match=r"Liver .* 4\.\.7; widen the range"):
+        prompts.within(4, 7)

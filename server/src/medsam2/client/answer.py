@@ -59,6 +59,7 @@ class Answer:
         self.request_id = request_id
         self._lock = threading.RLock()
         self._closed = False
+        self._read = False
 
     @property
     def status(self) -> int:
@@ -108,6 +109,8 @@ class Answer:
         Raises:
             Lost: the answer was cut.
         """
+        if self._read or self._header("Content-Encoding"):
+            return
         read = 0
         for piece in self.pieces():
             read += len(piece)
@@ -153,6 +156,7 @@ class Answer:
         """
         import requests
 
+        self._read = True
         try:
             yield from self._response.iter_content(_PIECE)
         except (requests.RequestException, OSError) as error:
@@ -188,7 +192,7 @@ class Answer:
     def _framed(self) -> bool:
         """Whether the head says where the body ends; else only the connection's end does."""
         chunked = "chunked" in self._header("Transfer-Encoding").lower()
-        return chunked or bool(self._header("Content-Length"))
+        return chunked or self.status == 204 or bool(self._header("Content-Length"))
 
     def _header(self, name: str) -> str:
         return str(self._response.headers.get(name, "")).strip()

@@ -31,6 +31,9 @@ from .worker import work
 BACK_OFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Waits before a new worker, by how often in a row one was lost before it was ready."""
 
+STOP_S = 1.0
+"""How long a worker may take to end by itself."""
+
 Outbox = queue.SimpleQueue["tuple[Header, bytes] | None"]
 
 
@@ -104,15 +107,16 @@ class Supervisor:
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
-        """Ends the worker: politely, then by force."""
+        """Ends the worker: politely, unless it is still loading, then by force."""
         self._stopping = True
+        polite = self.ready
         self._ready.clear()
         if self._watching is not None:
             self._watching.cancel()
         self._outbox.put(({"kind": "stop"}, b""))
         process = self._process
-        if process is not None:
-            await asyncio.to_thread(process.join, 2.0)
+        if process is not None and process.is_alive():
+            await asyncio.to_thread(process.join, STOP_S if polite else 0.0)
             if process.is_alive():
                 process.kill()
                 await asyncio.to_thread(process.join, 5.0)
