@@ -2,7 +2,7 @@
 #   make demo    segment the shipped volume and draw a picture of it
 #   make test    install what the tests need, check style and types, run the tests
 #   make lint    style, types and import directions
-#   make bench   our engine against the stock SAM2 predictor
+#   make bench   our engine against the stock SAM2 predictor, and a server against the engine
 #   make soak    the server's promises at full count: load, faults, abuse (about half an hour)
 #   make quality Dice and surface Dice on the open sets
 
@@ -47,6 +47,7 @@ lint: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m medsam2.bench.engine --output Testing/results
+	$(BIN)/python -m medsam2.bench.serving --output Testing/results
 
 soak: $(VENV)/.development
 	SOAK=1 $(BIN)/python -m pytest Testing/system -c Testing/pytest.ini --rootdir Testing

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import statistics
 import tempfile
 import time
@@ -20,10 +19,8 @@ from medsam2.core.prompts import BoxPrompt, ObjectPrompts
 
 from .components import component_rows, encoder_rows
 from .footprint import import_row, memory_row
-from .machine import describe_machine
 from .rivals import Ours, Stock, phantom
-from .serving import serving_rows, upload_rows
-from .table import Row, render
+from .table import Row, measure
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -106,24 +103,9 @@ def main() -> None:
         lambda: [memory_row()],
         lambda: cached_rows(min(20, options.slices)),
         lambda: [objects_row(min(20, options.slices))],
-        upload_rows,
-        lambda: serving_rows("litemedsam", options.slices, 3),
-        lambda: serving_rows("tiny-random", options.slices, 5),
         lambda: first_pass_rows(options.slices, options.slices_1024, options.repeats),
     ]
-    rows: list[Row] = []
-    for part in parts:
-        made = part()
-        rows += made
-        print("\n".join(str(row) for row in made), flush=True)
-    options.output.mkdir(parents=True, exist_ok=True)
-    machine = describe_machine()
-    table = render("Engine benchmark", "make bench", machine, rows)
-    (options.output / "bench-engine.md").write_text(table, encoding="utf-8")
-    content = {"machine": machine, "rows": [row.as_json() for row in rows]}
-    text = json.dumps(content, indent=1) + "\n"
-    (options.output / "bench-engine.json").write_text(text, encoding="utf-8")
-    print(f"\nWrote {options.output / 'bench-engine.md'}")
+    measure(parts, "Engine benchmark", options.output / "bench-engine.md")
 
 
 if __name__ == "__main__":

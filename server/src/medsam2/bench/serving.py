@@ -1,4 +1,4 @@
-"""What a server costs: the same work in process and over loopback, in one run.
+"""The second half of ``make bench``: the same work in process and over loopback, in one run.
 
 Both sides are warmed up, then take turns, so that a busy machine slows both. The server is a real one,
 started with ``medsam2 serve``.
@@ -6,6 +6,7 @@ started with ``medsam2 serve``.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +25,7 @@ from medsam2.core.prompts import BoxPrompt, ObjectPrompts
 from medsam2.core.volume import Volume
 from medsam2.wire import arrays, volumes
 
-from .table import Row
+from .table import Row, measure
 
 PREDICTIONS = 15
 
@@ -171,3 +173,21 @@ def _click(session: Session, volume: Volume, number: int) -> float:
     session.put(1, ObjectPrompts((box,)))
     session.predict(1, index)
     return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Runs all parts and writes ``bench-server.md`` and ``bench-server.json``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("Testing/results"))
+    parser.add_argument("--slices", type=int, default=40)
+    options = parser.parse_args()
+    parts: list[Callable[[], list[Row]]] = [
+        upload_rows,
+        lambda: serving_rows("litemedsam", options.slices, 3),
+        lambda: serving_rows("tiny-random", options.slices, 7),
+    ]
+    measure(parts, "Server benchmark", options.output / "bench-server.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Self
 
 
@@ -62,3 +64,21 @@ def render(title: str, command: str, machine: Mapping[str, str], rows: Sequence[
     columns = ["measured", "figure", "aim", "reached", "detail"]
     lines = [columns, ["---"] * len(columns), *(row.cells() for row in rows)]
     return "\n".join([*head, *(f"| {' | '.join(cells)} |" for cells in lines), ""])
+
+
+def measure(parts: Sequence[Callable[[], Sequence[Row]]], title: str, path: Path) -> None:
+    """Runs all parts, prints each row when it is there, and writes a page and its JSON beside it."""
+    from .machine import describe_machine
+
+    rows: list[Row] = []
+    for part in parts:
+        made = part()
+        rows += made
+        print("\n".join(str(row) for row in made), flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    machine = describe_machine()
+    path.write_text(render(title, "make bench", machine, rows), encoding="utf-8")
+    content = {"machine": machine, "rows": [row.as_json() for row in rows]}
+    text = json.dumps(content, indent=1) + "\n"
+    path.with_suffix(".json").write_text(text, encoding="utf-8")
+    print(f"\nWrote {path}")

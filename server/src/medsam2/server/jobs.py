@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
 from medsam2.wire import messages, records
 from medsam2.wire.messages import JobRequest, JobState
 from medsam2.wire.records import End, Head, State
+
+LARGEST_PIECE = 4096
+"""Bytes of small records that are sent as one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +118,8 @@ class Job:
             pending += self.records[sent:]
             sent = max(sent, len(self.records))
             if pending:
-                yield b"".join(pending)
+                for piece in _pieces(pending):
+                    yield piece
                 pending = []
                 if len(self.records) > sent:
                     continue
@@ -128,6 +132,17 @@ class Job:
         failure = self.failure
         last = len(self.records)
         yield records.pack(End(self.state, last, failure.code, failure.message, shutdown))
+
+
+def _pieces(pending: Iterable[bytes]) -> Iterator[bytes]:
+    """Joins small records. A reader gets whole pieces only: on a bad link, large ones never arrive."""
+    piece = b""
+    for record in pending:
+        if piece and len(piece) + len(record) > LARGEST_PIECE:
+            yield piece
+            piece = b""
+        piece += record
+    yield piece
 
 
 async def _either(changed: asyncio.Event, seconds: float) -> None:
