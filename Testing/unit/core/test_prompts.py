@@ -106,3 +106,10 @@ def test_prompts_outside_a_range_are_left_out_but_not_the_last_one():
     assert prompts.within(2, 5).prompted_indices() == [3]
     with pytest.raises(NoPromptError, match=r"Liver .* 4\.\.7; widen the range"):
         prompts.within(4, 7)
+
+
+def test_a_point_that_is_no_number_lies_outside():
+    volume = Volume(np.zeros((4, 8, 8), np.uint8), np.eye(4))
+    for point_rc in ((float("nan"), 1.0), (1.0, float("inf"))):
+        with pytest.raises(OutsideVolumeError):
+            ObjectPrompts((PointPrompt(1, point_rc),)).checked(volume, SliceAxis.K)

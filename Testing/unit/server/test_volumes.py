@@ -39,7 +39,7 @@ def chunks(volume: Volume):
 
 def upload(store, volume, numbers=None, tenant="a"):
     async def run():
-        stored = store.create(tenant, volume.content_hash, volumes.header_of(volume))
+        stored = await store.create(tenant, volume.content_hash, volumes.header_of(volume))
         for number, frame in chunks(volume):
             if numbers is None or number in numbers:
                 await stored.write(number, frame)
@@ -65,7 +65,7 @@ def test_chunks_may_come_in_any_order_and_twice_at_once(a_store):
     volume = a_volume(shape=(40, 512, 512))
 
     async def run():
-        stored = a_store.create("a", volume.content_hash, volumes.header_of(volume))
+        stored = await a_store.create("a", volume.content_hash, volumes.header_of(volume))
         frames = list(chunks(volume))[::-1]
         await asyncio.gather(*(stored.write(n, f) for n, f in [*frames, *frames]))
         return stored
@@ -77,7 +77,7 @@ def test_voxels_that_are_not_those_named_are_refused(a_store):
     volume, other = a_volume(0), a_volume(1)
 
     async def run():
-        stored = a_store.create("a", volume.content_hash, volumes.header_of(volume))
+        stored = await a_store.create("a", volume.content_hash, volumes.header_of(volume))
         for number, frame in chunks(other):
             await stored.write(number, frame)
 
@@ -90,7 +90,7 @@ def test_a_damaged_chunk_is_refused_and_can_be_sent_again(a_store):
     volume = a_volume()
 
     async def run():
-        stored = a_store.create("a", volume.content_hash, volumes.header_of(volume))
+        stored = await a_store.create("a", volume.content_hash, volumes.header_of(volume))
         frames = dict(chunks(volume))
         with pytest.raises(WireError):
             await stored.write(0, frames[0][:-7])
@@ -108,7 +108,7 @@ def test_a_volume_with_a_voxel_that_is_no_number_is_refused(a_store):
     voxels[1, 2, 3] = np.nan
 
     async def run():
-        stored = a_store.create("a", "0" * 64, header)
+        stored = await a_store.create("a", "0" * 64, header)
         await stored.write(0, arrays.encode(voxels, "raw"))
 
     with pytest.raises(NonFiniteVoxelsError):
@@ -122,6 +122,19 @@ def test_memory_is_counted_and_given_back(a_budget):
     assert a_budget.of("a") == volume.voxels_kji.nbytes
     store.drop(stored)
     assert (a_budget.total, len(store)) == (0, 0)
+
+
+def test_an_upload_that_is_begun_twice_at_once_is_one_upload(a_store, a_budget):
+    volume = a_volume()
+    header = volumes.header_of(volume)
+
+    async def run():
+        begin = [a_store.create("a", volume.content_hash, header) for _ in range(2)]
+        return await asyncio.gather(*begin)
+
+    first, second = asyncio.run(run())
+    assert first is second
+    assert a_budget.total == header.size_bytes
 
 
 def test_a_volume_in_use_is_not_dropped(a_store):
@@ -150,5 +163,5 @@ def test_tenants_do_not_see_each_others_volumes(a_store):
 def test_a_volume_beyond_the_budget_is_refused_before_memory_is_taken(limits, code):
     store = VolumeStore(limits, Budget(limits))
     with pytest.raises(Refused) as refused:
-        store.create("a", "0" * 64, volumes.header_of(a_volume()))
+        asyncio.run(store.create("a", "0" * 64, volumes.header_of(a_volume())))
     assert refused.value.code == code

@@ -44,7 +44,7 @@ def refused(frame: bytes, match: str | None = None) -> None:
         arrays.decode_into(frame, np.empty((2, 3, 4), np.int16))
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(DTYPES),
     st.lists(st.integers(1, 7), max_size=4).map(tuple),
@@ -295,6 +295,7 @@ def test_any_buffer_is_read(wrap, codec):
     assert decoded(wrap(arrays.encode(array, codec)), array).tobytes() == array.tobytes()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100), st.sampled_from([1, 48, 5000]))
 def test_inflating_makes_the_expected_bytes_or_refuses(plain, size):
     squeezed = zlib.compress(plain)
@@ -305,6 +306,7 @@ def test_inflating_makes_the_expected_bytes_or_refuses(plain, size):
             arrays.inflate(squeezed, size)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120))
 def test_no_bytes_raise_anything_but_the_refusal(data):
     refused(data)

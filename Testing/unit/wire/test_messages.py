@@ -31,7 +31,7 @@ def request(**changes: Any) -> SessionRequest:
     return dataclasses.replace(made, **changes)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.sampled_from(SliceAxis),
     st.booleans(),
@@ -95,12 +95,12 @@ def test_an_impossible_geometry_is_an_error_of_the_volume(affine, error):
         wrong.affine()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(plain(SessionRequest))
 def test_no_session_raises_anything_but_an_error_of_the_input(fields):
     got = strict.build(SessionRequest, fields)
     for use in (got.options, got.affine):
-        with contextlib.suppress(InputError), np.errstate(invalid="ignore"):
+        with contextlib.suppress(InputError):
             use()
 
 
@@ -204,6 +204,7 @@ def test_a_jobs_digest_is_that_of_its_json():
     assert messages.prompts_digest(job(direction="forward")) != wanted
 
 
+@settings(deadline=None)
 @given(
     st.sets(st.sampled_from(["box", "line", "mask", "point", "roi"])),
     st.text(st.characters(codec="utf-8"), max_size=200),

@@ -57,7 +57,7 @@ def told(prompt: Prompt) -> Any:
     return prompt.index, prompt.mask_rc.shape_rc, prompt.mask_rc.bits.tobytes()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(OBJECT)
 def test_prompts_survive_the_way_there_and_back(given_prompts):
     got = prompts.decode(prompts.encode(given_prompts))
@@ -181,6 +181,7 @@ RIGHT = zlib.compress(bytes(5))
         zlib.compress(bytes(4)), zlib.compress(bytes(6)), zlib.compress(b""), RIGHT[:-1],
         RIGHT + b"\0", RIGHT * 2, b"", bytes(5), "a", "====", "Zm9v\n", "é" * 4, "\ud800AAA",
         base64.urlsafe_b64encode(b"\xff\xfe" * 6).decode(),
+        base64.b64encode(RIGHT).decode() + "\n", "!" + base64.b64encode(RIGHT).decode(),
     ],
 )  # fmt: skip
 def test_a_masks_bits_that_are_damaged_or_do_not_fill_it_are_refused(bits):

@@ -72,7 +72,7 @@ def _object(rule: dict[str, Any], value: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
-@settings(max_examples=20)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_the_schema_takes_what_the_reader_takes_and_nothing_else(kind, data):
     rule = schema(kind)

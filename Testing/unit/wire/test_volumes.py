@@ -47,7 +47,7 @@ def volumes(draw: st.DrawFn) -> Volume:
     return Volume(voxels[draw(st.sampled_from(VIEWS))], AFFINE)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(volumes(), st.floats(-1e12, 1e12), st.floats(1e-3, 1e12))
 def test_narrowing_does_not_change_what_the_model_sees(volume, low, width):
     window = Window(low, low + max(width, abs(low) * 1e-9))
@@ -57,7 +57,7 @@ def test_narrowing_does_not_change_what_the_model_sees(volume, low, width):
     assert remote.tobytes() == local.tobytes()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(volumes())
 def test_what_is_sent_is_a_wire_type_little_endian_and_in_order(volume):
     sent = wire_volume(volume).voxels_kji
@@ -69,7 +69,7 @@ def test_what_is_sent_is_a_wire_type_little_endian_and_in_order(volume):
         assert np.array_equal(sent, volume.voxels_kji)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(volumes())
 def test_the_hash_is_that_of_the_protocol(volume):
     sent = wire_volume(volume)
@@ -175,6 +175,7 @@ def test_a_header_that_is_no_volume_is_refused(dtype, shape):
         strict.build(VolumeHeader, {"dtype": dtype, "shape": shape})
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(WIRE)), st.tuples(*[st.integers(1, 1200)] * 3))
 def test_chunks_cover_the_volume_once_and_are_small(dtype, shape):
     header = strict.build(VolumeHeader, {"dtype": dtype, "shape": list(shape)})

@@ -112,7 +112,7 @@ def check_affine(affine_ijk_to_ras: npt.ArrayLike) -> FloatArray:
     directions = affine[:3, :3] / spacing
     cosines = directions.T @ directions - np.eye(3)
     if np.abs(cosines).max() > SHEAR_TOLERANCE:
-        degrees = float(np.degrees(np.arcsin(np.abs(cosines).max())))
+        degrees = float(np.degrees(np.arcsin(min(1.0, np.abs(cosines).max()))))
         msg = (
             f"The image's axes are sheared by {degrees:.1f} degrees (a gantry tilt?); resample it "
             "onto a right-angled grid first (in Slicer: Transforms, then Harden; or Resample)."

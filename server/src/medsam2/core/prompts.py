@@ -239,7 +239,7 @@ def _checked_prompt(prompt: Prompt, count: int, shape_rc: tuple[int, int]) -> Pr
         case _:
             return prompt
     limit = np.array(shape_rc) - 0.5
-    if any((np.array(p) < -0.5).any() or (np.array(p) > limit).any() for p in points):
+    if not all(((np.array(p) >= -0.5) & (np.array(p) <= limit)).all() for p in points):
         msg = (
             f"A point on slice {prompt.index} lies outside its {shape_rc[0]} rows and "
             f"{shape_rc[1]} columns."

@@ -133,19 +133,6 @@ def pack_slice(number: int, result: SliceResult) -> bytes:
     )
 
 
-def renumbered(record: bytes, number: int) -> bytes:
-    """Returns a packed ``slice`` record with another number.
-
-    Raises:
-        WireError: the record is another one, or damaged.
-    """
-    header, body = next(RecordReader().feed(record), (None, b""))
-    if not isinstance(header, Slice):
-        msg = "Only slices are numbered."
-        raise WireError(msg)
-    return pack(dataclasses.replace(header, number=number), body)
-
-
 def result_of(header: Slice, body: bytes) -> SliceResult:
     """Reads a result from its record.
 
