@@ -7,6 +7,7 @@ import http.client
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -156,6 +157,7 @@ def alive(pid: int) -> bool:
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
     """Sends a signal to one process; no matter if it is gone."""
+    assert pid > 1, "not a process of ours"
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
@@ -167,6 +169,36 @@ def open_files(pid: int) -> dict[int, str]:
         with contextlib.suppress(OSError):
             found[int(entry.name)] = str(entry.readlink())
     return found
+
+
+@contextlib.contextmanager
+def few_open_files(pid: int) -> Iterator[None]:
+    """While the block runs, a process can open no further file, socket or pipe."""
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (1, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+
+def written_files(pid: int) -> set[str]:
+    """The regular files, beside shared memory, that a process could write to just now."""
+    found = set()
+    for number, name in open_files(pid).items():
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{pid}/fdinfo/{number}").read_text(encoding="ascii").splitlines()
+            (flags,) = (int(line.split()[1], 8) for line in lines if line.startswith("flags:"))
+            regular = stat.S_ISREG(Path(f"/proc/{pid}/fd/{number}").stat().st_mode)
+            if regular and flags & os.O_ACCMODE and not name.startswith(("/dev/shm/", "/memfd:")):
+                found.add(name)
+    return found
+
+
+def bytes_to_disk(pid: int) -> int:
+    """How much a process has had written to disks."""
+    lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("write_bytes:")))
 
 
 def shared_blocks(pid: int) -> set[Path]:

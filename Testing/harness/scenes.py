@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from phantoms import moving_ball
 from server_process import ServerProcess, running
@@ -58,7 +58,18 @@ class Scene:
         with self.open(backend) as session:
             for _ in session.propagate():
                 pass
-            return digest(session, self.objects)
+            return self.digest(session)
+
+    def digest(self, session: Session) -> str:
+        """A digest of every slice made: mask, score and origin; and of a prediction of each object."""
+        middle = self.volume.shape_kji[0] // 2
+        found = hashlib.sha256()
+        for object_id in self.objects:
+            made = session.results(object_id)
+            for result in (*made.values(), session.predict(object_id, middle)):
+                known = object_id, result.index, result.score, result.origin.value
+                found.update(repr(known).encode() + result.mask_rc.bits.tobytes())
+        return found.hexdigest()
 
 
 @contextlib.contextmanager
@@ -112,7 +123,7 @@ class Work(threading.Thread):
             with self._scene.open(self._backend) as session:
                 for _ in session.propagate():
                     self._note(1)
-                self._masks = digest(session, self._scene.objects)
+                self._masks = self._scene.digest(session)
         except MedSAM2Error as error:
             self._error = error
         self._note(0)
@@ -146,17 +157,6 @@ class Work(threading.Thread):
         with self._came:
             self.slices += slices
             self._came.notify_all()
-
-
-def digest(session: Session, object_ids: Collection[int]) -> str:
-    """A digest of the masks, scores and origins of a session's slices."""
-    found = hashlib.sha256()
-    for object_id in object_ids:
-        for index, result in session.results(object_id).items():
-            mask_rc = result.mask_rc
-            known = object_id, index, mask_rc.shape_rc, result.score, result.origin.value
-            found.update(repr(known).encode() + mask_rc.bits.tobytes())
-    return found.hexdigest()
 
 
 def begin(scenes: Sequence[Scene], backends: Sequence[Backend], slices: int = 4) -> list[Work]:

@@ -20,6 +20,7 @@ from medsam2.core.backend import (
     SessionOptions,
     SliceResult,
 )
+from medsam2.core.prompts import ObjectPrompts
 from medsam2.core.volume import Volume
 from medsam2.server.settings import ModelChoice
 
@@ -28,6 +29,9 @@ TRAPS = "MEDSAM2_TEST_TRAPS"
 
 POISON = 666
 """An object whose slices kill the process that makes them."""
+
+CURSE = 667
+"""An object whose prompts kill the process that takes them."""
 
 
 class Traps:
@@ -112,6 +116,12 @@ class TrappedSession:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
+
+    def put(self, object_id: int, prompts: ObjectPrompts) -> None:
+        """Takes prompts."""
+        if object_id == CURSE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._session.put(object_id, prompts)
 
     def propagate(
         self, object_ids: Collection[int], direction: Direction, cancel: CancelToken

@@ -15,6 +15,7 @@ from server_process import ServerProcess
 from socket_proxy import Faults, SocketProxy, Way
 from traps import Traps, untrapped
 
+from medsam2.client.backend import RemoteBackend
 from medsam2.core.backend import Backend
 from medsam2.core.errors import MedSAM2Error
 
@@ -64,27 +65,29 @@ class Rig:
         self.runs = 0
         self.bad: list[tuple[Faults, str]] = []
 
-    @contextlib.contextmanager
-    def work(self, faults: Faults) -> Iterator[Work]:
-        """A scene on its way through the proxy; its outcome is checked at the block's end."""
+    def run(self, faults: Faults) -> None:
+        """Does the scene with these faults, by a new client."""
         told = dataclasses.replace(faults)
         self.proxy.faults = faults
-        self.runs += 1
         try:
-            url = f"http://127.0.0.1:{self.proxy.port}"
-            with clients(url, self._server.tokens[:1], patience_s=20) as (client,):
-                work = Work(self.scene, client)
-                yield work
-                (found,) = outcomes([work])
+            with self.client() as client:
+                self.judge(Work(self.scene, client), told)
         except MedSAM2Error as error:
-            found = str(error)
+            self.bad.append((told, str(error)))
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[RemoteBackend]:
+        """A client of the proxy."""
+        self.runs += 1
+        url = f"http://127.0.0.1:{self.proxy.port}"
+        with clients(url, self._server.tokens[:1], patience_s=20) as (client,):
+            yield client
+
+    def judge(self, work: Work, told: Faults) -> None:
+        """Waits for a work's end and checks what came out."""
+        (found,) = outcomes([work])
         if found != self.scene.masks(self._undisturbed):
             self.bad.append((told, found))
-
-    def run(self, faults: Faults) -> None:
-        """Does a scene with these faults."""
-        with self.work(faults):
-            pass
 
     def take_another_volume(self) -> None:
         """Makes the next run upload its volume."""
@@ -98,7 +101,7 @@ class Rig:
         ledger.none("P14", f"{what}: jobs made twice", twice, self.runs)
 
     def _jobs_over(self) -> int:
-        return int(count(self._server, "medsam2_jobs_total"))
+        return int(count(self._server, 'medsam2_jobs_total{kind="propagate"'))
 
 
 @pytest.fixture
@@ -153,11 +156,13 @@ def test_a_slow_link_with_cuts_changes_no_mask(rig, full, ledger):
 def test_refused_connections_change_no_mask(rig, traps, full, ledger):
     traps.arm("pace", 0.02)
     for pause_s in (0.1, 0.5, 1.0, 2.0, 4.0) if full else (0.5,):
-        with rig.work(Faults()) as work:
+        with rig.client() as client:
+            work = Work(rig.scene, client)
             work.wait(3)
             rig.proxy.faults.refuse = True
             assert rig.proxy.cut_now()
             time.sleep(pause_s)
             rig.proxy.faults.refuse = False
+            rig.judge(work, Faults(refuse=True))
     assert rig.proxy.counts["refused"]
     rig.report(ledger, "connections cut in mid-propagation and refused for up to 4 s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import threading
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import psutil
 from faults import shared_blocks
 from ledger import Ledger
-from load import Visitor, propagating, scan_of, script_of
+from load import Visitor, propagating, scan_of, script_of, together
 from probes import MIB, held_bytes, slope
 from raw_http import Answer
 from server_process import ServerProcess, running
@@ -146,7 +147,7 @@ def growth(server: ServerProcess) -> Iterator[list[int]]:
     grown: list[int] = []
 
     def look() -> None:
-        while not over.wait(0.2):
+        while not over.wait(0.3):
             grown.append(held_bytes(both) - before)
 
     thread = threading.Thread(target=look, daemon=True)
@@ -162,6 +163,10 @@ def test_sessions_that_come_and_go_leave_nothing(ledger: Ledger, full: bool) -> 
     sessions, every = (2000, 50) if full else (40, 2)
     with running(factory="factories:tiny") as server:
         worker = worker_of(server)
+        faults: list[str] = []
+        at_once = [functools.partial(come_and_go, server, number) for number in range(12)]
+        together(at_once, faults)  # brings the server's pool of threads to its full size
+        assert faults[:3] == []
         samples = []
         for number in range(1, sessions + 1):
             come_and_go(server, number)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import count, family, kill, open_files, shared_blocks, until_ready, wait_until
+from faults import (
+    count,
+    family,
+    few_open_files,
+    kill,
+    open_files,
+    shared_blocks,
+    until_ready,
+    wait_until,
+)
 from scenes import Scene, Work, begin, clients, differing, outcomes, slack, trapped_server
 from server_process import ServerProcess
-from traps import POISON, Traps, untrapped
+from traps import CURSE, POISON, Traps, untrapped
 
 from medsam2.client.backend import RemoteBackend
 
@@ -128,6 +138,20 @@ def test_a_job_that_kills_every_worker_fails_alone(server, tenants, scenes, undi
     ledger.none("P12", "jobs beside and after it lost or with other masks", bad, 2)
 
 
+def test_prompts_that_kill_every_worker_cost_no_other_job(server, scenes, undisturbed, ledger):
+    cursed = Scene(2)
+    cursed.objects = {CURSE: cursed.objects[1]}
+    with clients(server.url, server.tokens, patience_s=0.5) as tenants:
+        (work,) = begin(scenes[:1], tenants[:1])
+        (own,) = outcomes([Work(cursed, tenants[1])])
+        bad = differing(outcomes([work]), undisturbed[:1])
+    ledger.check(
+        "P12", "prompts that kill every worker", "server_busy", own, passed=own == "server_busy"
+    )
+    assert count(server, RESTARTS) >= 2
+    ledger.none("P12", "jobs beside them lost or with other masks", bad, 1)
+
+
 @pytest.mark.parametrize("limits", [{"slice_s": 1.0}])
 def test_a_worker_that_hangs_is_replaced_however_much_new_work_comes(
     limits, traps, server, tenants, scenes, undisturbed, full, ledger
@@ -145,3 +169,18 @@ def test_a_worker_that_hangs_is_replaced_however_much_new_work_comes(
     ledger.none("P12", "worker that hangs: jobs lost or with other masks", bad, 2)
     what = "worker that hangs: replaced after slice_s and"
     ledger.at_most("P12", what, 2 * slack(full), noticed - limits["slice_s"], "s")
+
+
+def test_a_worker_that_can_not_be_started_is_started_later(
+    traps, server, tenants, scenes, undisturbed, full, ledger
+):
+    works = begin(scenes, tenants)
+    with few_open_files(server.pid):
+        kill(*server.worker_pids())
+        time.sleep(1.0)
+    took = until_ready(server, 30)
+    bad = differing(outcomes(works), undisturbed)
+    what = "worker lost while no file can be opened"
+    ledger.none("P12", f"{what}: jobs lost or with other masks", bad, 2)
+    limit = READY_S * slack(full)
+    ledger.at_most("P12", f"{what}: until /ready once files can be opened", limit, took, "s")

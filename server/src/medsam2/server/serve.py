@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import signal
 import socket
 import ssl
 import sys
@@ -67,6 +66,12 @@ class Server(uvicorn.Server):
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.end)
 
+    def abandon(self) -> None:
+        """Stops without waiting for jobs, whose results nobody will fetch; for any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._stop)
+
     def end(self) -> None:
         """Lets running jobs end, then stops; must be called on the server's loop."""
         if self._draining is None:
@@ -74,6 +79,11 @@ class Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         await self._service.drain()
+        self.should_exit = True
+
+    def _stop(self) -> None:
+        self._service.draining = True
+        self._service.close_streams()
         self.should_exit = True
 
 
@@ -142,4 +152,4 @@ def _follow_stdin(server: Server) -> None:
     with contextlib.suppress(OSError, ValueError):
         while sys.stdin.buffer.read(4096):
             pass
-    server.handle_exit(signal.SIGTERM, None)
+    server.abandon()

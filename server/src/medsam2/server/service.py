@@ -122,15 +122,15 @@ class Service:
             Refused: it is too large, or there is no room.
         """
         found = self.volumes.find(tenant, sha256)
-        if found is not None:
-            if found.header != header:
-                raise Refused("volume_hash")
-            return found.state()
-        if header.size_bytes > self.limits.volume_bytes:
-            most = self.limits.volume_bytes >> 20
-            raise Refused("too_large", f"A volume may have {most} MiB here at most.")
-        self._make_room(tenant, header.size_bytes)
-        return self.volumes.create(tenant, sha256, header).state()
+        if found is None:
+            if header.size_bytes > self.limits.volume_bytes:
+                most = self.limits.volume_bytes >> 20
+                raise Refused("too_large", f"A volume may have {most} MiB here at most.")
+            self._make_room(tenant, header.size_bytes)
+            found = await self.volumes.create(tenant, sha256, header)
+        if found.header != header:
+            raise Refused("volume_hash")
+        return found.state()
 
     async def write_chunk(
         self, tenant: str, sha256: str, number: int, frame: bytes | bytearray

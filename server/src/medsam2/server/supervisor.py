@@ -201,14 +201,22 @@ class Supervisor:
             self.reason = "The computing process was lost; a new one is starting."
         else:
             self._failures += 1
-        delay = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
         self._log.event("worker_lost", seconds=round(time.monotonic() - self._started, 3))
-        asyncio.get_running_loop().call_later(delay, self._respawn)
+        self._respawn_later()
         self._on_lost(turn)
 
+    def _respawn_later(self) -> None:
+        delay = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
+        asyncio.get_running_loop().call_later(delay, self._respawn)
+
     def _respawn(self) -> None:
-        if not self._stopping:
+        if self._stopping:
+            return
+        try:
             self._spawn()
+        except (OSError, RuntimeError):  # no descriptor or no thread is left just now
+            self._failures += 1
+            self._respawn_later()
 
     def _fail_asked(self) -> None:
         for future in self._asked.values():
@@ -236,7 +244,14 @@ def _run(
     lost: Callable[[Connection], None],
 ) -> None:
     """Starts a worker and passes its messages on until it is gone; runs in a thread of its own."""
-    process.start()
+    try:
+        process.start()
+    except OSError:
+        theirs.close()
+        ours.close()
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lost, ours)
+        return
     theirs.close()
     writer = threading.Thread(target=_write, args=(ours, outbox), daemon=True)
     writer.start()

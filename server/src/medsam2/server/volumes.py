@@ -145,8 +145,8 @@ class VolumeStore:
             raise Refused("unknown_volume")
         return found
 
-    def create(self, tenant: str, sha256: str, header: VolumeHeader) -> StoredVolume:
-        """Takes memory for an upload.
+    async def create(self, tenant: str, sha256: str, header: VolumeHeader) -> StoredVolume:
+        """Takes memory for an upload; returns the volume, which another request may have begun.
 
         Raises:
             Refused: there is no room (``quota``, ``no_memory``).
@@ -154,10 +154,19 @@ class VolumeStore:
         lacking = self._budget.lacks(tenant, header.size_bytes)
         if lacking:
             raise Refused(lacking, retry_after_s=5)
-        volume = StoredVolume(tenant, sha256, SharedVoxels(header))
-        self._volumes[tenant, sha256] = volume
         self._budget.take(tenant, header.size_bytes)
-        return volume
+        try:
+            voxels = await asyncio.to_thread(SharedVoxels, header)
+        except BaseException:
+            self._budget.give(tenant, header.size_bytes)
+            raise
+        found = self.find(tenant, sha256)
+        if found is None:
+            found = self._volumes[tenant, sha256] = StoredVolume(tenant, sha256, voxels)
+        else:
+            self._budget.give(tenant, header.size_bytes)
+            _free(voxels)
+        return found
 
     def drop(self, volume: StoredVolume) -> None:
         """Frees a volume that nobody uses; others are left alone."""
@@ -165,7 +174,7 @@ class VolumeStore:
             return
         if self._volumes.pop((volume.tenant, volume.sha256), None) is volume:
             self._budget.give(volume.tenant, volume.header.size_bytes)
-            volume.voxels.close()
+            _free(volume.voxels)
             self._on_drop(volume)
 
     def idle(self) -> Iterator[StoredVolume]:
@@ -186,3 +195,13 @@ class VolumeStore:
         for volume in self._volumes.values():
             volume.voxels.close()
         self._volumes.clear()
+
+
+def _free(voxels: SharedVoxels) -> None:
+    """Frees memory; in a thread, for the system takes a while to free gigabytes."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        voxels.close()
+    else:
+        loop.run_in_executor(None, voxels.close)
