@@ -62,6 +62,31 @@ def watching(port: int, period_s: float = 0.02) -> Iterator[Watch]:
             process.kill()
 
 
+@contextlib.contextmanager
+def bystanders(processes: Sequence[Process]) -> Iterator[list[float]]:
+    """Measures what other programs take of the machine while the block runs.
+
+    Args:
+        processes: that are not other programs; neither is this one.
+
+    Yields:
+        The share of all cores, once the block is left.
+    """
+    import psutil
+
+    def busy() -> tuple[float, float]:
+        machine = psutil.cpu_times()
+        times = [process.cpu_times() for process in (psutil.Process(), *processes)]
+        return sum(machine) - machine.idle - machine.iowait, sum(t.user + t.system for t in times)
+
+    share: list[float] = []
+    begun, (all_before, ours_before) = time.monotonic(), busy()
+    yield share
+    all_after, ours_after = busy()
+    others = (all_after - all_before) - (ours_after - ours_before)
+    share.append(max(0.0, others) / (time.monotonic() - begun) / (psutil.cpu_count() or 1))
+
+
 def held_bytes(processes: Sequence[Process]) -> int:
     """Memory of processes together; what they share counts once (the kernel's PSS)."""
     return sum(process.memory_full_info().pss for process in processes)

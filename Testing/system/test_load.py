@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator
 
 import numpy as np
+import psutil
 import pytest
 from ledger import Ledger
 from load import NEVER_STOPS, Click, Visitor, crowd, propagating, scan_of, script_of
-from probes import MIB, peak_rss_bytes, quantile, watching
+from probes import MIB, bystanders, peak_rss_bytes, quantile, watching
 from server_process import ServerProcess, running
 from tiny_engine import backend_for
 
@@ -29,12 +30,14 @@ def test_a_crowd_that_clicks_is_served_in_time_and_rightly(
     server: ServerProcess, ledger: Ledger, full: bool
 ) -> None:
     people, clicks, think_s = (100, 20, (1.0, 3.0)) if full else (10, 3, (0.05, 0.2))
-    with watching(server.port) as watch:
+    processes = [psutil.Process(pid) for pid in (server.pid, *server.worker_pids())]
+    with watching(server.port) as watch, bystanders(processes) as others:
         outcome = crowd(server.port, server.tokens, people, clicks, think_s)
     rate = len(outcome.clicks) / outcome.seconds
     what = (
         f"{people} sessions of 64 x 64 x 64, {clicks} clicks each after {think_s[0]:g} to "
-        f"{think_s[1]:g} s of thought, {rate:.2g} clicks/s: "
+        f"{think_s[1]:g} s of thought, {rate:.2g} clicks/s, other programs took "
+        f"{100 * others[0]:.0f} % of the machine: "
     )
     assert outcome.faults[:3] == []
     assert len(outcome.clicks) == people * clicks

@@ -119,7 +119,7 @@ def test_colour_is_sent_too(backend, volume):
         (ObjectPrompts((BoxPrompt(40, (1, 1, 2, 2)),)), OutsideVolumeError),
         (ObjectPrompts((BOX,), slice_range=(9, 3)), EmptyRangeError),
         (ObjectPrompts((BOX,), slice_range=(8, 9), name="Liver"), NoPromptError),
-        (ObjectPrompts((PointPrompt(6, (float("nan"), 1.0)),), name="Liver"), PromptError),
+        (ObjectPrompts((PointPrompt(6, (float("nan"), 1.0)),)), OutsideVolumeError),
     ],
 )
 def test_prompts_that_do_not_fit_are_refused_before_anything_is_sent(
