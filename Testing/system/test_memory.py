@@ -178,13 +178,13 @@ def test_sessions_that_come_and_go_leave_nothing(ledger: Ledger, full: bool) -> 
     for place, process in enumerate(("API process", "worker")):
         megabytes = [sample[place].rss / MIB for sample in late]
         rise = slope(megabytes) * 100 / every
-        bound = 1 if full else 400
+        bound, spare = (1, 0) if full else (400, 8)  # few samples say little of a busy machine
         ledger.at_most("P21", f"{what}growth of the {process}'s memory by 100", bound, rise, "MiB")
         for thing in ("files", "threads"):
             counts = [getattr(sample[place], thing) for sample in late]
             rise = min(counts[len(counts) // 2 :]) - min(counts[: len(counts) // 2])
             ledger.at_most(
-                "P21", f"{what}more {thing} of the {process} in the last quarter", 0, rise
+                "P21", f"{what}more {thing} of the {process} in the last quarter", spare, rise
             )
     ledger.none("P21", f"{what}blocks left in /dev/shm", left)
 

@@ -42,7 +42,7 @@ def test_a_lack_of_memory_is_mended_or_told_and_the_next_job_succeeds(
     with clients(server.url, server.tokens[:1]) as (client,):
         for number in range(times):
             for failures in (RECOVERED, FAILED):
-                traps.arm("oom_after", number % 9)
+                traps.arm("oom_after", (4 * number + 8) % 9)
                 traps.arm("oom", failures)
                 found[failures] += outcomes([Work(scene, client)])
                 assert not traps.armed("oom")
