@@ -136,7 +136,12 @@ class ChainTracker:
     @torch.inference_mode()
     def step(self, runs: Sequence[Run], index: int, ahead: Sequence[int]) -> list[Estimate]:
         """Moves runs to a slice, one after the other; they share its features."""
-        return [self._step_one(run, index, ahead) for run in runs if isinstance(run, ChainRun)]
+        moving = [run for run in runs if isinstance(run, ChainRun)]
+        made = [self._step_one(run, index, ahead) for run in moving]
+        # Runs advance only once all are through: a step that fails can be taken again.
+        for run, (_, near) in zip(moving, made, strict=True):
+            run.near = near
+        return [estimate for estimate, _ in made]
 
     def mask(self, target: Target, logits: torch.Tensor) -> BoolArray:
         """Puts logits over the crop's pixels into the whole slice."""
@@ -154,8 +159,9 @@ class ChainTracker:
         """Frees kept features and encodes one slice at a time from now on."""
         self._source.shrink()
 
-    def _step_one(self, run: ChainRun, index: int, ahead: Sequence[int]) -> Estimate:
-        target, far = run.target, None
+    def _step_one(self, run: ChainRun, index: int, ahead: Sequence[int]) -> tuple[Estimate, Known]:
+        """Finds the object on a slice; returns what to look for next, too."""
+        target, near, far = run.target, run.near, None
         if run.far is not None:
             progress = (index - run.origin) / (run.far.index - run.origin)
             far = run.far.state.mask_rc, progress
@@ -167,8 +173,8 @@ class ChainTracker:
             found = Found(mask_rc, np.where(mask_rc, 0.1, -0.1), 0.0)
         present = bool(mask_rc.any())
         if present:
-            run.near = self._known(target, index, mask_rc, appearance)
-        return Estimate(torch.from_numpy(found.logits_rc).float(), found.score, present)
+            near = self._known(target, index, mask_rc, appearance)
+        return Estimate(torch.from_numpy(found.logits_rc).float(), found.score, present), near
 
     def _follow(
         self, target: Target, index: int, near: Known, far: tuple[BoolArray, float] | None
