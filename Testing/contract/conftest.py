@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,11 @@ from medsam2.server.tokens import new_token, tenant_of
 
 HOSTS = ("fake", "local", "asgi-fake", "asgi-tiny", "server", "server-tls")
 MODEL_OF = {"fake": "fake", "asgi-fake": "fake"}
+
+
+@functools.cache
+def reference(model: str) -> Backend:
+    return FakeBackend() if model == "fake" else backend_for(model)
 
 
 @contextlib.contextmanager
@@ -83,4 +89,14 @@ def a_backend(host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
 @pytest.fixture(scope="session")
 def in_process(host: str) -> Backend:
     """The backend in this process whose masks the host must give."""
-    return FakeBackend() if MODEL_OF.get(host) == "fake" else backend_for("tiny-random")
+    return reference(MODEL_OF.get(host, "tiny-random"))
+
+
+@pytest.fixture(scope="session", params=["local", "asgi"])
+def a_box_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """A backend whose model takes no points."""
+    if request.param == "local":
+        yield backend_for("tiny-random-chain")
+    else:
+        with over_asgi("factories:tiny_chain") as backend:
+            yield backend

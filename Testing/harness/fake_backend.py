@@ -74,7 +74,9 @@ class FakeSession:
     def put(self, object_id: int, prompts: ObjectPrompts) -> None:
         self._check_open()
         checked = prompts.checked(self._volume, self._options.axis)
-        checked.within(*checked.span(self._volume, self._options.axis))
+        inside = checked.within(*checked.span(self._volume, self._options.axis))
+        if not inside.roi and not any(getattr(p, "positive", True) for p in inside.prompts):
+            raise NoPromptError(f"{prompts.name} has clicks outside it only; add one inside.")
         used = {_KINDS[type(p)] for p in prompts.prompts} | ({"roi"} if prompts.roi else set())
         if used - self._kinds:
             raise UnsupportedPromptError(f"The fake takes no {', '.join(used - self._kinds)}.")
@@ -90,18 +92,7 @@ class FakeSession:
 
     def predict(self, object_id: int, index: int) -> SliceResult:
         self._check_open()
-        prompts = self._prompts(object_id)
-        own = next((p for p in prompts.on_slice(index) if isinstance(p, MaskPrompt)), None)
-        if own is not None:
-            return SliceResult(object_id, index, own.mask_rc, 1.0, Origin.LOCKED)
-        mask_rc = np.zeros(self._volume.shape_rc(self._options.axis), dtype=bool)
-        row0, col0, row1, col1 = self._footprint(prompts, index)
-        footprint = slice(max(0, row0), row1 + 1), slice(max(0, col0), col1 + 1)
-        grey = self._window.apply(self._volume.slice_rc(self._options.axis, index))
-        grey = grey.mean(axis=-1) if grey.ndim == 3 else grey
-        mask_rc[footprint] = grey[footprint] > 0.5
-        origin = Origin.PROMPTED if index in self._anchors(prompts) else Origin.TRACKED
-        return SliceResult(object_id, index, PackedMask.pack(mask_rc), 0.9, origin)
+        return self._made(object_id, self._prompts(object_id), index)
 
     def propagate(
         self,
@@ -110,9 +101,13 @@ class FakeSession:
         cancel: CancelToken | None = None,
     ) -> Iterator[SliceResult]:
         self._check_open()
-        token = cancel or CancelToken()
-        for object_id in self._ids(object_ids):
-            prompts = self._prompts(object_id)
+        objects = {object_id: self._prompts(object_id) for object_id in self._ids(object_ids)}
+        return self._propagate(objects, direction, cancel or CancelToken())
+
+    def _propagate(
+        self, objects: dict[int, ObjectPrompts], direction: Direction, cancel: CancelToken
+    ) -> Iterator[SliceResult]:
+        for object_id, prompts in objects.items():
             anchors = self._anchors(prompts)
             span = self._span(prompts)
             kept = self._results[object_id]
@@ -123,11 +118,10 @@ class FakeSession:
                     continue
                 if direction is Direction.BACKWARD and index > max(anchors):
                     continue
-                token.check()
+                cancel.check()
                 self._on_slice(index)
-                result = self.predict(object_id, index)
-                kept[index] = result
-                yield result
+                kept[index] = self._made(object_id, prompts, index)
+                yield kept[index]
 
     def plan(self, object_ids: Collection[int] | None = None) -> int:
         return sum(len(self._span(self._prompts(n))) for n in self._ids(object_ids))
@@ -142,6 +136,7 @@ class FakeSession:
 
     def close(self) -> None:
         self._closed = True
+        self._objects.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -159,12 +154,26 @@ class FakeSession:
             raise SessionClosedError("The session is closed; open a new one.")
 
     def _ids(self, object_ids: Collection[int] | None) -> list[int]:
-        return sorted(self._objects if object_ids is None else object_ids)
+        return sorted(self._objects if object_ids is None else set(object_ids))
 
     def _prompts(self, object_id: int) -> ObjectPrompts:
+        self._check_open()
         if object_id not in self._objects:
             raise NoPromptError(f"Object {object_id} has no prompt yet; put one first.")
         return self._objects[object_id].checked(self._volume, self._options.axis)
+
+    def _made(self, object_id: int, prompts: ObjectPrompts, index: int) -> SliceResult:
+        own = [p for p in prompts.on_slice(index) if isinstance(p, MaskPrompt)]
+        if own:
+            return SliceResult(object_id, index, own[-1].mask_rc, 1.0, Origin.LOCKED)
+        mask_rc = np.zeros(self._volume.shape_rc(self._options.axis), dtype=bool)
+        row0, col0, row1, col1 = self._footprint(prompts, index)
+        footprint = slice(max(0, row0), row1 + 1), slice(max(0, col0), col1 + 1)
+        grey = self._window.apply(self._volume.slice_rc(self._options.axis, index))
+        grey = grey.mean(axis=-1) if grey.ndim == 3 else grey
+        mask_rc[footprint] = grey[footprint] > 0.5
+        origin = Origin.PROMPTED if index in self._anchors(prompts) else Origin.TRACKED
+        return SliceResult(object_id, index, PackedMask.pack(mask_rc), 0.9, origin)
 
     def _span(self, prompts: ObjectPrompts) -> range:
         first, last = prompts.span(self._volume, self._options.axis)
@@ -189,7 +198,7 @@ class FakeSession:
         match prompt:
             case BoxPrompt():
                 return prompt.box_rc
-            case PointPrompt(positive=True):
+            case PointPrompt() if prompt.positive:
                 row, col = (round(x) for x in prompt.point_rc)
                 return row - _REACH, col - _REACH, row + _REACH, col + _REACH
             case LinePrompt():
