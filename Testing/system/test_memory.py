@@ -214,9 +214,13 @@ def sample(*processes: psutil.Process) -> list[Sample]:
 
 
 def come_and_go(server: ServerProcess, number: int) -> None:
-    """Connects, uploads one of eight volumes, clicks, now and then propagates, and tidies up."""
+    """Connects, uploads one of sixteen volumes, clicks, now and then propagates, and tidies up.
+
+    Those at work at once have volumes of their own: whoever tidies up first would drop a shared one
+    in the middle of another's upload.
+    """
     with Visitor(server.port, server.tokens[0]) as visitor:
-        volume = scan_of(number % 8)
+        volume = scan_of(number % 16)
         name = visitor.upload(volume)
         visit = visitor.open(volume, name)
         index, given = next(script_of(number, 1))

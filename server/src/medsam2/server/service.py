@@ -133,7 +133,7 @@ class Service:
         return found.state()
 
     async def write_chunk(
-        self, tenant: str, sha256: str, number: int, frame: bytes | bytearray
+        self, tenant: str, sha256: str, number: int, frame: bytes | bytearray | memoryview
     ) -> UploadState:
         """Takes a chunk.
 

@@ -54,7 +54,7 @@ class StoredVolume:
         missing = set(range(self.header.chunk_count)) - self._received
         return UploadState(self.complete, tuple(sorted(missing)))
 
-    async def write(self, number: int, frame: bytes | bytearray) -> UploadState:
+    async def write(self, number: int, frame: bytes | bytearray | memoryview) -> UploadState:
         """Takes a chunk; one that is there already is ignored.
 
         Raises:
@@ -77,7 +77,7 @@ class StoredVolume:
             self._arriving.discard(number)
         return self.state()
 
-    def _decode(self, number: int, frame: bytes | bytearray) -> None:
+    def _decode(self, number: int, frame: bytes | bytearray | memoryview) -> None:
         planes = self.voxels.array_kji[self.header.chunk(number)]
         arrays.decode_into(frame, planes)
         if planes.dtype.kind == "f" and not np.isfinite(planes).all():

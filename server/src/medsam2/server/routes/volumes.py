@@ -16,6 +16,7 @@ from medsam2.server.bodies import (
     responses_of,
     tenant_of,
 )
+from medsam2.server.buffers import Buffers
 from medsam2.server.refusals import Refused
 from medsam2.server.service import Service
 from medsam2.wire import names, routes
@@ -34,6 +35,7 @@ FRAME_BODY = {
 
 def add(router: APIRouter, service: Service) -> None:
     """Adds the handlers."""
+    buffers = Buffers()
 
     @router.put(
         routes.VOLUME, openapi_extra=body_of(VolumeHeader), responses=responses_of(UploadState)
@@ -58,8 +60,10 @@ def add(router: APIRouter, service: Service) -> None:
         service.volumes.get(tenant_of(request), volume)
         if not (number.isascii() and number.isdecimal() and len(number) <= 5):
             raise Refused("not_found")
-        frame = await request.body()
-        state = await service.write_chunk(tenant_of(request), volume, int(number), frame)
+        parts = [part async for part in request.stream()]
+        with buffers.joined(parts) as frame:
+            parts.clear()
+            state = await service.write_chunk(tenant_of(request), volume, int(number), frame)
         return answer(state)
 
     @router.delete(routes.VOLUME, status_code=204, responses=responses_of(None))
