@@ -1,0 +1,440 @@
+"""The module without its widgets: what scripts, tests and the panel all call.
+
+Nothing here waits. Work that takes longer than a moment is either a job of the worker thread or a
+*chore*, a generator that :meth:`SegmentationLogic.tick` advances a few milliseconds at a time; a timer
+calls it. :attr:`SegmentationLogic.busy` says whether anything is under way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import slicer
+import vtk
+
+from . import Paths
+from .Compute import Compute, propagated, putObjects
+from .History import History, Step
+from .Jobs import Job, Jobs
+from .ParameterNode import ParameterNode
+from .Measures import longestDiameter, millilitres
+from .Run import Run
+from .SegmentationBridge import createEditorNode, createSegmentation
+from .Signal import Signal
+from .SliceMemory import thaw
+from .SliceStates import SliceState, sliceStates
+from .Workspace import Workspace
+
+if TYPE_CHECKING:
+    from medsam2.core.backend import Backend, SliceResult
+
+CHORE_SECONDS = 0.012
+"""How long one tick works on chores; with the deliveries of the jobs it stays below 50 ms."""
+
+Chore = Iterator[None]
+
+
+class SegmentationLogic:
+    """Segments, corrects, undoes.
+
+    Args:
+        scene: the MRML scene.
+        openBackend: makes the backend, called in the worker thread.
+
+    Signals: ``changed()`` when anything shown may differ; ``sliceWritten(segmentId, index)``;
+    ``message(text)`` for the status line; ``failed(error)`` for an error that the user must see.
+
+    Threading: main thread only; :meth:`tick` is to be called every 20 to 50 ms.
+    """
+
+    def __init__(self, scene: vtk.vtkObject, openBackend: Callable[[], Backend]) -> None:
+        Paths.useBundledServer()
+        self.scene = scene
+        self.jobs = Jobs()
+        self.compute = Compute(openBackend)
+        self.history = History()
+        self.changed, self.sliceWritten = Signal(), Signal()
+        self.message, self.failed = Signal(), Signal()
+        self.run: Run | None = None
+        self.scores: dict[tuple[str, int], float] = {}
+        self.replaced: dict[tuple[str, int], bytes] = {}
+        """What the last run replaced, by segment id and slice: for "changed" marks and reverting."""
+        self._measured: dict[str, tuple[Any, tuple[float, float] | None]] = {}
+        self._workspace: Workspace | None = None
+        self._workspaceKey: Any = None
+        self._chores: list[Chore] = []
+
+    # The scene
+
+    @property
+    def parameters(self) -> ParameterNode:
+        """The user's choices in this scene."""
+        return ParameterNode(self.scene)
+
+    def workspace(self) -> Workspace:
+        """The selected volume and segmentation, ready to work on; a segmentation is made if needed.
+
+        Raises:
+            NoPromptError: no volume is selected.
+            OutputError: the segmentation does not fit the volume.
+        """
+        from medsam2.core.errors import NoPromptError
+
+        parameters = self.parameters
+        volume = parameters.volume
+        if volume is None or volume.GetImageData() is None:
+            msg = "Load a volume and select it first."
+            raise NoPromptError(msg)
+        if parameters.segmentation is None:
+            parameters.segmentation = createSegmentation(volume)
+        if parameters.editor is None:
+            parameters.editor = createEditorNode(self.scene)
+        axis = self._chosenAxis(parameters)
+        key = (volume, parameters.segmentation, parameters.editor, axis)
+        if self._workspace is None or self._workspaceKey != key:
+            self._workspace = Workspace(*key)
+            self._workspaceKey = key
+            self.history.clear()
+            self.scores.clear()
+            self.replaced.clear()
+            self._measured.clear()
+        return self._workspace
+
+    def _chosenAxis(self, parameters: ParameterNode) -> Any:
+        from medsam2.core.geometry import SliceAxis
+
+        return None if parameters.axis == "auto" else SliceAxis.parse(parameters.axis)
+
+    def forgetWorkspace(self) -> None:
+        """Lets go of the nodes of a scene that closes; a run is cancelled."""
+        self.cancel()
+        self.run = None
+        self._workspace = self._workspaceKey = None
+        self._chores.clear()
+        self.history.clear()
+        self.changed.emit()
+
+    def currentSegment(self) -> str:
+        """The selected segment's id; a segment is made if there is none."""
+        workspace = self.workspace()
+        chosen = self.parameters.segmentId
+        if chosen and workspace.segmentation.segment(chosen) is not None:
+            return chosen
+        existing = workspace.segmentation.segmentIds
+        return self.selectSegment(existing[0] if existing else self._added(None))
+
+    def selectSegment(self, segmentId: str) -> str:
+        """Makes a segment the current one, here and in the embedded Segment Editor."""
+        parameters = self.parameters
+        parameters.segmentId = segmentId
+        if parameters.editor is not None:
+            parameters.editor.SetSelectedSegmentID(segmentId)
+        self.changed.emit()
+        return segmentId
+
+    def addSegment(self, name: str | None = None) -> str:
+        """Adds an empty segment and makes it the current one."""
+        return self.selectSegment(self._added(name))
+
+    def _added(self, name: str | None) -> str:
+        segmentation = self.workspace().segmentation.node.GetSegmentation()
+        return str(segmentation.AddEmptySegment("", name or ""))
+
+    # Runs
+
+    def segment(
+        self, segmentIds: Iterable[str] | None = None, direction: str = "both"
+    ) -> Run | None:
+        """Propagates the prompts of the given segments (default: the current one).
+
+        The masks come in while :meth:`tick` is called. Only what depends on a change is computed.
+
+        Args:
+            direction: ``both``, ``forward`` or ``backward`` from the prompted slices.
+
+        Returns:
+            The run, or None where one is under way already.
+
+        Raises:
+            MedSAM2Error: what was asked for can't be done; nothing was changed.
+        """
+        if self.run is not None:
+            return None
+        workspace = self.workspace()
+        chosen = list(segmentIds) if segmentIds is not None else [self.currentSegment()]
+        limited = direction != "both" or any(workspace.sliceRange(s) for s in chosen)
+        run = Run(workspace, chosen, "Segment", limited=limited)
+        self.run = run
+        self._settled(lambda: self._start(run, direction))
+        self.changed.emit()
+        return run
+
+    def segmentAll(self) -> Run | None:
+        """Propagates every segment that has a prompt, in one pass."""
+        prompts = self.workspace().prompts
+        owners = dict.fromkeys(node.GetAttribute("MedSAM2.Segment") for node in prompts.nodes())
+        known = self.workspace().segmentation.segmentIds
+        return self.segment([segmentId for segmentId in known if segmentId in owners])
+
+    def _start(self, run: Run, direction: str) -> None:
+        from medsam2.core.backend import Direction
+
+        workspace = run.workspace
+        if run.cancelled:
+            self._ended(run, None)
+            return
+        try:
+            objects = {
+                workspace.objectId(segmentId): workspace.objectPrompts(segmentId)
+                for segmentId in run.segmentIds
+            }
+        except Exception as error:  # noqa: BLE001 (the panel shows it, as it shows the worker's)
+            self._ended(run, error)
+            return
+        _hideSurfaces(workspace.segmentation.node)
+        key, axis, window = run.fingerprint, workspace.axis, self._window()
+        snapshot = workspace.volume.snapshotLater()
+
+        def work(job: Job) -> None:
+            session = self.compute.session(key, snapshot, axis, window)
+            putObjects(session, {**session.objects(), **objects})
+            job.emit(session.plan(list(objects)))
+            for result in propagated(session, objects, Direction(direction), job):
+                job.emit(result)
+
+        run.begin(
+            self.jobs.submit(
+                work,
+                onEvent=lambda event: self._received(run, event),
+                onDone=lambda _: self._ended(run, None),
+                onError=lambda error: self._ended(run, error),
+            )
+        )
+
+    def _window(self) -> Any:
+        from medsam2.core.intensity import Window
+
+        chosen = self.parameters.window
+        if chosen != "display":
+            return chosen
+        display = self.parameters.volume.GetDisplayNode()
+        return Window.level_width(display.GetLevel(), display.GetWindow(), "display")
+
+    def _received(self, run: Run, event: int | SliceResult) -> None:
+        if run is not self.run:
+            return
+        if isinstance(event, int):
+            run.progress.total = event
+        elif not run.valid:
+            self.cancel()
+        elif run.write(event):
+            self.sliceWritten.emit(run.workspace.segmentIdOf(event.object_id), event.index)
+        self.changed.emit()
+
+    def _ended(self, run: Run, error: BaseException | None) -> None:
+        if run is not self.run:
+            return
+        self.run = None
+        if run.valid:
+            step = run.finish(complete=error is None and not run.cancelled)
+            self.history.record(step)
+            self.scores.update(run.scores)
+            self.replaced = {
+                (segmentId, index): before
+                for (segmentId, _, index), (before, after) in step.slices.items()
+                if before and before != after
+            }
+        self._report(run, error)
+        self.changed.emit()
+
+    def _report(self, run: Run, error: BaseException | None) -> None:
+        if not run.valid:
+            self.message.emit("Stopped: the volume or the segmentation was changed or removed.")
+        elif run.cancelled:
+            self.message.emit("Cancelled; the slices made so far can be undone in one step.")
+        elif error is None:
+            seconds = time.monotonic() - run.progress.started
+            kept = f", {len(run.kept)} of yours kept" if run.kept else ""
+            self.message.emit(f"{run.progress.done} slices in {seconds:.1f} s{kept}.")
+        else:
+            self.message.emit(str(error))
+            self.failed.emit(error)
+
+    def cancel(self) -> None:
+        """Ends the run within one slice; what was streamed stays and is one step to undo."""
+        if self.run is not None:
+            self.run.cancel()
+
+    # Corrections
+
+    def useSlice(self, index: int) -> None:
+        """Locks the current segment's slice as it is now."""
+        self._changeFacts("Use this slice", lambda w, s: w.lock(s, index))
+
+    def releaseSlice(self, index: int) -> None:
+        """Hands the current segment's slice back to the model."""
+        self._changeFacts("Release slice", lambda w, s: w.unlock(s, index))
+
+    def setSliceRange(self, sliceRange: tuple[int, int] | None) -> None:
+        """Limits where the current segment is propagated (inclusive slices)."""
+        self._changeFacts("Set range", lambda w, s: w.setSliceRange(s, sliceRange))
+
+    def _changeFacts(self, label: str, change: Callable[[Workspace, str], None]) -> None:
+        workspace, segmentId = self.workspace(), self.currentSegment()
+
+        def act() -> None:
+            step = Step(label)
+            before = workspace.facts(segmentId)
+            change(workspace, segmentId)
+            step.noteFacts(segmentId, before, workspace.facts(segmentId))
+            self.history.record(step)
+            self.changed.emit()
+
+        self._settled(act)
+
+    def acceptSlice(self, index: int) -> None:
+        """Takes the "changed" and "uncertain" marks off the current segment's slice."""
+        segmentId = self.currentSegment()
+        self.replaced.pop((segmentId, index), None)
+        self.scores.pop((segmentId, index), None)
+        self.changed.emit()
+
+    def revertSlice(self, index: int) -> None:
+        """Puts back what the last run replaced on a slice, and locks it."""
+        workspace, segmentId = self.workspace(), self.currentSegment()
+        before = self.replaced.get((segmentId, index))
+        if before is None:
+            return
+
+        def act() -> None:
+            step = Step("Revert slice")
+            key = workspace.key(segmentId, index)
+            facts = workspace.facts(segmentId)
+            step.noteSlice(key, workspace.memory.known(segmentId, index), before)
+            for _ in workspace.apply(step):
+                pass
+            workspace.lock(segmentId, index)
+            step.noteFacts(segmentId, facts, workspace.facts(segmentId))
+            self.replaced.pop((segmentId, index), None)
+            self.history.record(step)
+            self.changed.emit()
+
+        self._settled(act)
+
+    def sliceStates(self) -> list[SliceState]:
+        """What is worth knowing of each slice of the current segment."""
+        workspace, segmentId = self.workspace(), self.currentSegment()
+        ofSegment = {index: score for (s, index), score in self.scores.items() if s == segmentId}
+        return sliceStates(
+            workspace.sliceCount,
+            filled=workspace.memory.occupied(segmentId),
+            locked=workspace.locked(segmentId),
+            prompted=workspace.promptedIndices(segmentId),
+            changed=[index for (s, index) in self.replaced if s == segmentId],
+            scores=ofSegment,
+        )
+
+    def measure(self, segmentId: str) -> tuple[float, float] | None:
+        """Volume in ml and longest diameter in mm; None while they are worked out by a chore."""
+        workspace = self.workspace()
+        stamp = workspace.memory.version(segmentId)
+        if self._measured.get(segmentId, (None, None))[0] != stamp:
+            self._measured[segmentId] = (stamp, None)
+            self._chores.append(self._measuring(workspace, segmentId, stamp))
+        return self._measured[segmentId][1]
+
+    def _measuring(self, workspace: Workspace, segmentId: str, stamp: Any) -> Chore:
+        voxels, diameter = 0, 0.0
+        spacing_rc = workspace.spacing_rc
+        for index in workspace.memory.occupied(segmentId):
+            mask_rc = thaw(workspace.memory.known(segmentId, index), workspace.shape_rc)
+            voxels += int(mask_rc.sum())
+            diameter = max(diameter, longestDiameter(mask_rc, spacing_rc))
+            yield
+        measured = (millilitres(voxels, workspace.spacing_ijk), diameter)
+        self._measured[segmentId] = (stamp, measured)
+        self.changed.emit()
+
+    def removePrompts(self) -> None:
+        """Takes all prompts of the current segment away; locked slices stay."""
+        workspace, segmentId = self.workspace(), self.currentSegment()
+        for node in workspace.prompts.nodes(segmentId):
+            workspace.prompts.remove(node)
+        self._settled(self.changed.emit, label="Remove prompts")
+
+    def undo(self) -> None:
+        """Takes the last step back; ignored during a run."""
+        self._timeTravel(self.history.undo)
+
+    def redo(self) -> None:
+        """Does the last undone step again; ignored during a run."""
+        self._timeTravel(self.history.redo)
+
+    def _timeTravel(self, take: Callable[[], Step | None]) -> None:
+        if self.run is None:
+            self._settled(lambda: self._apply(take()))
+
+    def _apply(self, step: Step | None) -> None:
+        if step is not None:
+            self._chores.insert(0, self._applying(step))
+
+    def _applying(self, step: Step) -> Chore:
+        yield from self.workspace().apply(step)
+        self.changed.emit()
+
+    def settle(self) -> None:
+        """Takes up what the user did in the scene since: strokes, moved handles, new points."""
+        if self._workspace is not None and self.run is None and not self._chores:
+            self._chores.append(self._settling(self._workspace, "Edit", patiently=True))
+
+    def _settled(self, act: Callable[[], None], label: str = "Edit") -> None:
+        """Calls ``act`` once the user's own changes are taken up and all chores before are done."""
+        self._chores.append(self._settling(self.workspace(), label, patiently=False))
+        self._chores.append(_once(act))
+
+    def _settling(self, workspace: Workspace, label: str, *, patiently: bool) -> Chore:
+        step = Step(label)
+        yield from workspace.observe(step, patiently=patiently)
+        if step.changed:
+            self.history.record(step)
+            self.changed.emit()
+
+    # Time
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run, a job or a chore is under way."""
+        return self.run is not None or self.jobs.busy or bool(self._chores)
+
+    def tick(self) -> None:
+        """Delivers the worker's results and advances chores; returns within about 40 ms."""
+        self.jobs.poll()
+        deadline = time.monotonic() + CHORE_SECONDS
+        while self._chores and time.monotonic() < deadline:
+            chore = self._chores[0]
+            try:
+                next(chore)
+            except StopIteration:
+                self._chores.remove(chore)
+            except Exception as error:  # noqa: BLE001 (a chore that fails must not stop the others)
+                self._chores.remove(chore)
+                self.failed.emit(error)
+
+    def stop(self) -> None:
+        """Ends the worker; the backend closes with it."""
+        self.cancel()
+        self.jobs.stop(self.compute.close)
+
+
+def _once(act: Callable[[], None]) -> Chore:
+    act()
+    yield
+
+
+def _hideSurfaces(segmentation: vtk.vtkObject) -> None:
+    """Drops the 3D surface, which every written slice would make Slicer compute anew."""
+    closed = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    if segmentation.GetSegmentation().ContainsRepresentation(closed):
+        segmentation.GetSegmentation().RemoveRepresentation(closed)

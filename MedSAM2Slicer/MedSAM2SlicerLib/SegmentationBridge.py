@@ -1,0 +1,223 @@
+"""Masks of slices into and out of a segmentation node, on the voxels of its volume.
+
+Writing goes through vtkSlicerSegmentEditorLogic, which keeps segments that share a labelmap apart and
+honours the user's overwrite mode and editable area. A slice is replaced in two steps that are both
+confined to it: what is no longer in the mask is removed, then the mask is added. (The logic's own
+"set" erases all other slices of the segment.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from . import Paths
+
+if TYPE_CHECKING:
+    from medsam2.core.geometry import SliceAxis
+
+    from .VolumeBridge import VolumeBridge
+
+BINARY_LABELMAP = "Binary labelmap"
+GRID_TOLERANCE = 1e-3
+"""Largest difference in mm or in voxels per axis between two grids that count as one."""
+
+
+class SegmentationBridge:
+    """One segmentation node on one volume.
+
+    Args:
+        node: the vtkMRMLSegmentationNode.
+        volume: the volume whose voxels the segments share.
+        editorNode: the vtkMRMLSegmentEditorNode whose overwrite and masking modes hold.
+
+    Raises:
+        OutputError: the segmentation lies on another grid than the volume.
+
+    Threading: main thread only.
+    """
+
+    def __init__(
+        self, node: vtk.vtkObject, volume: VolumeBridge, editorNode: vtk.vtkObject
+    ) -> None:
+        Paths.useBundledServer()
+        self.node = node
+        self._volume = volume
+        self._editorNode = editorNode
+        self._logic = slicer.vtkSlicerSegmentEditorLogic()
+        self._logic.SetMRMLScene(node.GetScene())
+        self._logic.SetSegmentEditorNode(editorNode)
+        self._checkGrid()
+
+    def _checkGrid(self) -> None:
+        from medsam2.core.errors import OutputError
+
+        if self._volume.node.GetParentTransformNode() is not self.node.GetParentTransformNode():
+            msg = (
+                f"{self.node.GetName()} and {self._volume.node.GetName()} are under different "
+                "transforms; put both under the same one, or choose a new segmentation."
+            )
+            raise OutputError(msg)
+        for labelmap in self._labelmaps():
+            if not self._onGrid(labelmap):
+                msg = (
+                    f"{self.node.GetName()} lies on another grid than "
+                    f"{self._volume.node.GetName()}; choose a new segmentation for this volume."
+                )
+                raise OutputError(msg)
+
+    def _labelmaps(self) -> list[vtk.vtkObject]:
+        segmentation = self.node.GetSegmentation()
+        found = (
+            segmentation.GetNthSegment(n).GetRepresentation(BINARY_LABELMAP)
+            for n in range(segmentation.GetNumberOfSegments())
+        )
+        return [labelmap for labelmap in found if labelmap is not None and not labelmap.IsEmpty()]
+
+    def _onGrid(self, labelmap: vtk.vtkObject) -> bool:
+        """Whether the labelmap's voxels are the volume's: same axes, whole steps between origins."""
+        matrix = vtk.vtkMatrix4x4()
+        labelmap.GetImageToWorldMatrix(matrix)
+        difference = np.linalg.inv(self._volume.affine_ijk_to_ras) @ slicer.util.arrayFromVTKMatrix(
+            matrix
+        )
+        return bool(np.allclose(difference, np.eye(4), atol=GRID_TOLERANCE))
+
+    @property
+    def segmentIds(self) -> list[str]:
+        """Ids of all segments, in their order."""
+        return list(self.node.GetSegmentation().GetSegmentIDs())
+
+    def segment(self, segmentId: str) -> vtk.vtkObject | None:
+        """The segment of that id, or None once it was removed."""
+        return self.node.GetSegmentation().GetSegment(segmentId)
+
+    def _labels_kji(
+        self, segmentId: str
+    ) -> tuple[np.ndarray, tuple[slice, slice, slice]] | None:
+        """A view of the labels that the segment shares, and where in the volume they lie."""
+        segment = self.segment(segmentId)
+        labelmap = segment.GetRepresentation(BINARY_LABELMAP) if segment is not None else None
+        if labelmap is None or labelmap.IsEmpty():
+            return None
+        i0, i1, j0, j1, k0, k1 = labelmap.GetExtent()
+        spans = ((k0, k1), (j0, j1), (i0, i1))
+        labels_kji = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(
+            [last - first + 1 for first, last in spans]
+        )
+        counts = self._volume.shape_kji
+        where = [
+            slice(max(first, 0), max(0, min(last + 1, count)))
+            for (first, last), count in zip(spans, counts, strict=True)
+        ]
+        inside = [
+            slice(part.start - first, max(0, part.stop - first))
+            for part, (first, _) in zip(where, spans, strict=True)
+        ]
+        return labels_kji[tuple(inside)], (where[0], where[1], where[2])
+
+    def occupied(self, segmentId: str, axis: SliceAxis) -> range:
+        """The slices on which the segment may have voxels."""
+        found = self._labels_kji(segmentId)
+        if found is None:
+            return range(0)
+        across = found[1][axis.value]
+        return range(across.start, across.stop)
+
+    def readSlice(self, segmentId: str, axis: SliceAxis, index: int) -> np.ndarray:
+        """The segment's mask on one slice of the volume, booleans ``[rows, columns]``."""
+        shape_rc = [n for a, n in enumerate(self._volume.shape_kji) if a != axis.value]
+        mask_rc = np.zeros(shape_rc, dtype=bool)
+        found = self._labels_kji(segmentId)
+        if found is None or index not in self.occupied(segmentId, axis):
+            return mask_rc
+        labels_kji, where_kji = found
+        rows, columns = (part for a, part in enumerate(where_kji) if a != axis.value)
+        labels_rc = np.moveaxis(labels_kji, axis.value, 0)[index - where_kji[axis.value].start]
+        mask_rc[rows, columns] = labels_rc == self.segment(segmentId).GetLabelValue()
+        return mask_rc
+
+    def writeSlice(
+        self,
+        segmentId: str,
+        axis: SliceAxis,
+        index: int,
+        mask_rc: np.ndarray,
+        *,
+        masked: bool = True,
+    ) -> np.ndarray:
+        """Replaces the segment's mask on one slice; nothing else of the segment changes.
+
+        Args:
+            mask_rc: booleans ``[rows, columns]`` of the whole slice.
+            masked: whether the user's editable area and overwrite mode hold; without them the
+                mask is written as it is and no other segment changes.
+
+        Returns:
+            What the slice holds afterwards.
+        """
+        before_rc = self.readSlice(segmentId, axis, index)
+        logic, node = self._logic, self._editorNode
+        overwriteMode = node.GetOverwriteMode()
+        if not masked:
+            node.SetOverwriteMode(node.OverwriteNone)
+        everywhere = node.GetMaskMode() == _EVERYWHERE and not node.GetSourceVolumeIntensityMask()
+        for change_rc, mode in (
+            (before_rc & ~mask_rc, logic.ModificationModeRemove),
+            (mask_rc & ~before_rc, logic.ModificationModeAdd),
+        ):
+            if change_rc.any():
+                image = self._modifier(axis, index, change_rc)
+                unmasked = everywhere or not masked
+                logic.ModifySegmentByLabelmap(
+                    self.node, segmentId, image, mode, image.GetExtent(), False, unmasked
+                )
+        node.SetOverwriteMode(overwriteMode)
+        return self.readSlice(segmentId, axis, index)
+
+    def _modifier(self, axis: SliceAxis, index: int, change_rc: np.ndarray) -> vtk.vtkObject:
+        """The change as an image that reaches no further than its own bounding box."""
+        from medsam2.core.masks import bounding_box_rc
+
+        row0, column0, row1, column1 = bounding_box_rc(change_rc)
+        low_ijk = [int(value) for value in axis.join_ijk(index, (row0, column0))]
+        high_ijk = [int(value) for value in axis.join_ijk(index, (row1, column1))]
+        image = slicer.vtkOrientedImageData()
+        image.SetExtent(*(bound for pair in zip(low_ijk, high_ijk, strict=True) for bound in pair))
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        image.SetImageToWorldMatrix(
+            slicer.util.vtkMatrixFromArray(self._volume.affine_ijk_to_ras)
+        )
+        vtk_to_numpy(image.GetPointData().GetScalars())[:] = change_rc[
+            row0 : row1 + 1, column0 : column1 + 1
+        ].ravel()
+        return image
+
+
+_EVERYWHERE = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
+
+
+def createSegmentation(volume: vtk.vtkObject) -> vtk.vtkObject:
+    """Adds an empty segmentation on a volume's voxels, under the volume's own transform."""
+    scene = volume.GetScene()
+    node = slicer.vtkMRMLSegmentationNode()
+    node.SetName(scene.GenerateUniqueName(f"{volume.GetName()} segmentation"))
+    scene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    return node
+
+
+def createEditorNode(scene: vtk.vtkObject) -> vtk.vtkObject:
+    """Adds the module's own Segment Editor node: painting never takes voxels from a neighbour."""
+    node = slicer.vtkMRMLSegmentEditorNode()
+    node.SetName("MedSAM2Slicer editor")
+    node.SetHideFromEditors(True)
+    scene.AddNode(node)
+    node.SetOverwriteMode(node.OverwriteNone)
+    return node

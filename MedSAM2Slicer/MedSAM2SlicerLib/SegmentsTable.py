@@ -1,0 +1,99 @@
+"""The table of segments: name, prompts, volume and longest diameter of each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import qt
+
+from .Signal import Signal
+
+COLUMNS = ("Segment", "Prompts", "ml", "mm")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One segment.
+
+    Args:
+        color: red, green, blue from 0 to 1.
+        millilitres, diameterMm: None until they are measured.
+    """
+
+    segmentId: str
+    name: str
+    color: tuple[float, float, float]
+    prompts: str
+    millilitres: float | None
+    diameterMm: float | None
+
+
+class SegmentsTable:
+    """Fills a QTableWidget with rows and tells which one was chosen or renamed.
+
+    Signals: ``selected(segmentId)``, ``renamed(segmentId, name)``.
+    """
+
+    def __init__(self, table: qt.QTableWidget) -> None:
+        self._table = table
+        self._rows: list[Row] = []
+        self._filling = False
+        self.selected, self.renamed = Signal(), Signal()
+        table.setHorizontalHeaderLabels(COLUMNS)
+        table.verticalHeader().hide()
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        for column, width in ((1, 110), (2, 60), (3, 56)):
+            table.setColumnWidth(column, width)
+        table.connect("itemSelectionChanged()", self._onSelection)
+        table.connect("itemChanged(QTableWidgetItem*)", self._onChanged)
+
+    def show(self, rows: Sequence[Row], current: str) -> None:
+        """Shows these segments; the current one is highlighted."""
+        if list(rows) == self._rows and current == self._current():
+            return
+        self._filling = True
+        try:
+            self._rows = list(rows)
+            self._table.setRowCount(len(rows))
+            for number, row in enumerate(rows):
+                self._fill(number, row)
+            ids = [row.segmentId for row in rows]
+            if current in ids:
+                self._table.selectRow(ids.index(current))
+        finally:
+            self._filling = False
+
+    def _fill(self, number: int, row: Row) -> None:
+        texts = (row.name, row.prompts, _figure(row.millilitres), _figure(row.diameterMm))
+        for column, text in enumerate(texts):
+            item = qt.QTableWidgetItem(text)
+            if column == 0:
+                item.setData(qt.Qt.DecorationRole, _color(row.color))
+            else:
+                item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)
+            self._table.setItem(number, column, item)
+
+    def _current(self) -> str:
+        number = self._table.currentRow()
+        return self._rows[number].segmentId if 0 <= number < len(self._rows) else ""
+
+    def _onSelection(self) -> None:
+        if not self._filling and self._current():
+            self.selected.emit(self._current())
+
+    def _onChanged(self, item: qt.QTableWidgetItem) -> None:
+        if not self._filling and item.column() == 0:
+            self.renamed.emit(self._rows[item.row()].segmentId, item.text())
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def _color(color: tuple[float, float, float]) -> qt.QColor:
+    red, green, blue = (round(255 * part) for part in color)
+    return qt.QColor(red, green, blue)

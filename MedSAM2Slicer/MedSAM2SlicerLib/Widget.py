@@ -1,0 +1,462 @@
+"""The panel: the ``.ui`` on one side, the logic on the other. The only file that knows both.
+
+What is shown is worked out by :mod:`Presenter` from facts that are gathered here at each refresh;
+refreshes are joined, so that a slice that arrives costs one of them at most every 50 ms.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import qt
+import slicer
+
+from . import Paths, PromptNodes
+from .ComputeSection import ComputeSection
+from .Logic import SegmentationLogic
+from .Placement import Placement, alignBox
+from .Presenter import Appearance, Situation, present
+from .SegmentsTable import Row, SegmentsTable
+from .Shortcuts import Shortcuts
+from .SliceStates import SliceState, describe, nextUncertain, sliceStates
+from .SliceStrip import SliceStrip
+
+TICK_MILLISECONDS = 20
+REFRESH_SECONDS = 0.05
+SETTLE_SECONDS = 0.3
+"""How long the user's own changes may wait until they are taken up as a step to undo."""
+
+TOOL_KINDS = {"drawBox": "roi", "sliceBox": "box"}
+"""Prompt kinds of the tools whose names differ."""
+PERSISTENT_TOOLS = ("inside", "outside")
+
+
+class Widget:
+    """The module's panel.
+
+    Args:
+        root: the panel.
+        ui: its widgets by name.
+        logic: what it drives.
+        compute: the section on where to compute.
+
+    Threading: main thread only.
+    """
+
+    def __init__(
+        self, root: Any, ui: Any, logic: SegmentationLogic, compute: ComputeSection
+    ) -> None:
+        self.root, self.ui = root, ui
+        self.logic, self.compute = logic, compute
+        self._message, self._isError = "", False
+        self._stale, self._refreshed, self._settledAt = True, 0.0, 0.0
+        self._observed: list[tuple[Any, int]] = []
+        self.placement = Placement(logic.scene, self._onPlaced)
+        self.strip = SliceStrip(ui.sliceStrip)
+        self.table = SegmentsTable(ui.segmentsTable)
+        self.shortcuts = Shortcuts(self._actions())
+        self._timer = qt.QTimer()
+        self._timer.setInterval(TICK_MILLISECONDS)
+        self._timer.connect("timeout()", self._tick)
+        self._fillChoices()
+        self._connect()
+
+    def _actions(self) -> dict[str, Any]:
+        tools = ("drawBox", "inside", "outside", "sliceBox", "line", "scribble", "lasso")
+        return {
+            **{tool: (lambda tool=tool: self.toggleTool(tool)) for tool in tools},
+            "segment": lambda: self._attempt(self.logic.segment),
+            "cancel": self.logic.cancel,
+            "segmentAll": lambda: self._attempt(self.logic.segmentAll),
+            "both": lambda: self._attempt(self.logic.segment),
+            "forward": lambda: self._attempt(self.logic.segment, None, "forward"),
+            "backward": lambda: self._attempt(self.logic.segment, None, "backward"),
+            "addSegment": lambda: self._attempt(self.logic.addSegment),
+            "removePrompts": lambda: self._attempt(self.logic.removePrompts),
+            "useSlice": lambda: self._onSlice(self.logic.useSlice),
+            "releaseSlice": lambda: self._onSlice(self.logic.releaseSlice),
+            "acceptSlice": lambda: self._onSlice(self.logic.acceptSlice),
+            "revertSlice": lambda: self._onSlice(self.logic.revertSlice),
+            "nextUncertain": self.goToNextUncertain,
+            "undo": self.logic.undo,
+            "redo": self.logic.redo,
+        }
+
+    # Connections
+
+    def _fillChoices(self) -> None:
+        Paths.useBundledServer()
+        from medsam2.core.intensity import PRESETS
+
+        for name, label in (("auto", "Automatic"), ("display", "As displayed")):
+            self.ui.windowSelector.addItem(label, name)
+        for name in PRESETS:
+            self.ui.windowSelector.addItem(f"CT {name}", name)
+        for name, label in (("percentile", "MR (percentiles)"), ("pet", "PET")):
+            self.ui.windowSelector.addItem(label, name)
+        for name, label in (("auto", "Automatic"), ("k", "K"), ("j", "J"), ("i", "I")):
+            self.ui.axisSelector.addItem(label, name)
+
+    def _connect(self) -> None:
+        for name, action in self._actions().items():
+            button = getattr(self.ui, f"{name}Button", None)
+            if button is not None:
+                button.connect("clicked(bool)", lambda _checked, action=action: action())
+        ui = self.ui
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onVolume)
+        ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
+        ui.windowSelector.connect("activated(int)", self._onWindow)
+        ui.axisSelector.connect("activated(int)", self._onAxis)
+        ui.rangeFirstFromView.connect("clicked(bool)", lambda _: self._rangeFromView(0))
+        ui.rangeLastFromView.connect("clicked(bool)", lambda _: self._rangeFromView(1))
+        ui.clearRangeButton.connect(
+            "clicked(bool)", lambda _: self._attempt(self.logic.setSliceRange, None)
+        )
+        for box in (ui.rangeFirst, ui.rangeLast):
+            box.connect("editingFinished()", self._onRangeEdited)
+        self.strip.clicked.connect(self.goToSlice)
+        self.table.selected.connect(self.logic.selectSegment)
+        self.table.renamed.connect(self._onRenamed)
+        self.logic.changed.connect(self.refreshSoon)
+        self.logic.message.connect(self._onMessage)
+        self.logic.failed.connect(self._onFailed)
+
+    def enter(self) -> None:
+        """Starts the timer and the keys; called when the module is shown."""
+        self._watchScene()
+        self._timer.start()
+        layoutManager = slicer.app.layoutManager()
+        views = [layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()]
+        self.shortcuts.install([self.root, *views])
+        self.ui.editorWidget.setupViewObservations()
+        self._fromScene()
+
+    def exit(self) -> None:
+        """Ends placing, painting and keys; a run goes on."""
+        self.placement.stop()
+        self.shortcuts.uninstall()
+        self.ui.editorWidget.setActiveEffectByName("")
+        self.ui.editorWidget.removeViewObservations()
+
+    def cleanup(self) -> None:
+        """Lets go of everything; called once, when the module is unloaded."""
+        self._timer.stop()
+        self.exit()
+        self._unwatch()
+        self.logic.stop()
+
+    def _watchScene(self) -> None:
+        self._unwatch()
+        scene = self.logic.scene
+        for event, slot in (
+            (scene.StartCloseEvent, self._onSceneCloses),
+            (scene.EndCloseEvent, self._onSceneOpened),
+            (scene.EndImportEvent, self._onSceneOpened),
+        ):
+            self._observed.append((scene, scene.AddObserver(event, slot)))
+
+    def _unwatch(self) -> None:
+        for observed, tag in self._observed:
+            observed.RemoveObserver(tag)
+        self._observed.clear()
+
+    def _onSceneCloses(self, *_event: Any) -> None:
+        self.placement.stop()
+        self.logic.forgetWorkspace()
+
+    def _onSceneOpened(self, *_event: Any) -> None:
+        self.logic.forgetWorkspace()
+        self._fromScene()
+
+    def _fromScene(self) -> None:
+        """Shows the choices that the scene holds; takes the volume in view where it holds none."""
+        parameters = self.logic.parameters
+        self.ui.volumeSelector.setCurrentNode(parameters.volume or _volumeInView())
+        self.ui.segmentationSelector.setCurrentNode(parameters.segmentation)
+        _choose(self.ui.windowSelector, parameters.window)
+        _choose(self.ui.axisSelector, parameters.axis)
+        self.refreshSoon()
+
+    # The user's choices
+
+    def _onVolume(self, node: Any) -> None:
+        parameters = self.logic.parameters
+        if node is parameters.volume:
+            return
+        if self.logic.run is not None:
+            self.logic.cancel()
+        parameters.volume = node
+        parameters.segmentation = None
+        self.ui.segmentationSelector.setCurrentNode(None)
+        if node is not None:
+            slicer.util.setSliceViewerLayers(background=node, fit=True)
+        self.refreshSoon()
+
+    def _onSegmentation(self, node: Any) -> None:
+        parameters = self.logic.parameters
+        if node is not parameters.segmentation:
+            parameters.segmentation = node
+            self.refreshSoon()
+
+    def _onWindow(self, index: int) -> None:
+        self.logic.parameters.window = self.ui.windowSelector.itemData(index)
+        if self.ui.windowPreviewCheckBox.checked:
+            self._attempt(self._showWindow)
+
+    def _showWindow(self) -> None:
+        """Sets the display to the chosen window; the voxels stay as they are."""
+        from medsam2.core.intensity import PRESETS
+
+        preset = PRESETS.get(self.logic.parameters.window)
+        volume = self.logic.parameters.volume
+        if preset is not None and volume is not None:
+            volume.GetDisplayNode().SetAutoWindowLevel(False)
+            volume.GetDisplayNode().SetWindowLevelMinMax(preset.low, preset.high)
+
+    def _onAxis(self, index: int) -> None:
+        self.logic.parameters.axis = self.ui.axisSelector.itemData(index)
+        self.refreshSoon()
+
+    def _onRenamed(self, segmentId: str, name: str) -> None:
+        segment = self.logic.workspace().segmentation.segment(segmentId)
+        if segment is not None and name.strip():
+            segment.SetName(name.strip())
+
+    def _attempt(self, action: Any, *args: Any) -> Any:
+        """Does what a button asks for; what is wrong goes to the status line, not to a popup."""
+        from medsam2.core.errors import MedSAM2Error
+
+        self._message, self._isError = "", False
+        try:
+            return action(*args)
+        except MedSAM2Error as error:
+            self._onFailed(error)
+            return None
+        finally:
+            self.refreshSoon()
+
+    def _onMessage(self, text: str) -> None:
+        self._message, self._isError = text, False
+        self.refreshSoon()
+
+    def _onFailed(self, error: BaseException) -> None:
+        self._message, self._isError = str(error), True
+        self.refreshSoon()
+
+    # Prompts
+
+    def toggleTool(self, tool: str) -> None:
+        """Starts placing a prompt with the mouse, or ends it if the tool is on."""
+        wasOn = self.placement.tool == tool
+        self.placement.stop()
+        if not wasOn:
+            self._attempt(self._startTool, tool)
+        self.refreshSoon()
+
+    def _startTool(self, tool: str) -> None:
+        self.ui.editorWidget.setActiveEffectByName("")
+        workspace, segmentId = self.logic.workspace(), self.logic.currentSegment()
+        kind = TOOL_KINDS.get(tool, tool)
+        if kind == "roi":
+            for node in workspace.prompts.nodes(segmentId, "roi"):
+                workspace.prompts.remove(node)
+        node = workspace.prompts.add(segmentId, kind)
+        self.placement.start(node, tool, persistent=tool in PERSISTENT_TOOLS)
+
+    def _onPlaced(self, node: Any) -> None:
+        workspace = self.logic.workspace()
+        kind = node.GetAttribute(PromptNodes.KIND)
+        if kind in ("roi", "box") and max(node.GetSize()) > 0:
+            alignBox(node, workspace.volume, workspace.axis, oneSlice=kind == "box")
+        workspace.prompts.removeEmpty()
+        self.logic.settle()
+        self.refreshSoon()
+
+    # Slices
+
+    def sliceInView(self) -> int | None:
+        """The slice of the current axis that a view shows, the most axial-looking view first."""
+        try:
+            workspace = self.logic.workspace()
+        except Exception:  # noqa: BLE001 (no volume yet, or one that does not fit: no slice either)
+            return None
+        layoutManager = slicer.app.layoutManager()
+        for name in layoutManager.sliceViewNames():
+            sliceNode = layoutManager.sliceWidget(name).mrmlSliceNode()
+            axis, index, _ = workspace.volume.sliceOf(sliceNode)
+            if axis is workspace.axis:
+                return index
+        return None
+
+    def goToSlice(self, index: int) -> None:
+        """Moves all slice views to a slice of the current axis."""
+        workspace = self.logic.workspace()
+        point_ras = workspace.volume.centreOf(workspace.axis, index)
+        slicer.vtkMRMLSliceNode.JumpAllSlices(
+            self.logic.scene, *point_ras, slicer.vtkMRMLSliceNode.OffsetJumpSlice
+        )
+        self.refreshSoon()
+
+    def goToNextUncertain(self) -> None:
+        """Goes to the next slice that the model is unsure of."""
+        index = nextUncertain(self._states(), self.sliceInView() or 0)
+        if index is not None:
+            self.goToSlice(index)
+
+    def _onSlice(self, action: Any) -> None:
+        index = self.sliceInView()
+        if index is not None:
+            self._attempt(action, index)
+
+    def _rangeFromView(self, end: int) -> None:
+        index = self.sliceInView()
+        if index is not None:
+            box = (self.ui.rangeFirst, self.ui.rangeLast)[end]
+            box.setValue(index)
+            self._onRangeEdited()
+
+    def _onRangeEdited(self) -> None:
+        first, last = self.ui.rangeFirst.value, self.ui.rangeLast.value
+        self._attempt(self.logic.setSliceRange, (min(first, last), max(first, last)))
+
+    def _states(self) -> list[SliceState]:
+        return self.logic.sliceStates()
+
+    # Refreshing
+
+    def _tick(self) -> None:
+        self.logic.tick()
+        self.compute.poll()
+        now = time.monotonic()
+        if now - self._settledAt > SETTLE_SECONDS and not self.placement.tool:
+            self._settledAt = now
+            self.logic.settle()
+        if self._stale and now - self._refreshed > REFRESH_SECONDS:
+            self.refresh()
+
+    def refreshSoon(self, *_ignored: Any) -> None:
+        """Asks for a refresh at the next tick."""
+        self._stale = True
+
+    def refresh(self) -> None:
+        """Shows the facts as they are now."""
+        self._stale, self._refreshed = False, time.monotonic()
+        self._show(present(self._situation()))
+
+    def _situation(self) -> Situation:
+        logic, run = self.logic, self.logic.run
+        facts: dict[str, Any] = {
+            "placing": self.placement.tool,
+            "message": self._message,
+            "isError": self._isError,
+            "undoLabel": logic.history.undoLabel,
+            "redoLabel": logic.history.redoLabel,
+            "missing": self.compute.missing,
+        }
+        if run is not None:
+            progress = run.progress
+            facts |= {
+                "running": True,
+                "cancelling": run.cancelled,
+                "done": progress.done,
+                "total": progress.total,
+                "slicesPerSecond": progress.slicesPerSecond,
+                "secondsLeft": progress.secondsLeft,
+            }
+        if logic.parameters.volume is not None:
+            facts |= {"hasVolume": True, **self._segmentFacts()}
+        return Situation(**facts)
+
+    def _segmentFacts(self) -> dict[str, Any]:
+        if self.logic.parameters.segmentation is None:
+            self._showRows([])
+            return {}
+        try:
+            workspace = self.logic.workspace()
+        except Exception as error:  # noqa: BLE001 (shown in the status line)
+            return {"message": str(error), "isError": True}
+        self._showRows(workspace.segmentation.segmentIds)
+        segmentId, index = self.logic.currentSegment(), self.sliceInView()
+        states = self._states()
+        state = states[index] if index is not None else SliceState()
+        self._showSlices(states, index, state)
+        prompted = {n.GetAttribute(PromptNodes.SEGMENT) for n in workspace.prompts.nodes()}
+        return {
+            "hasPrompt": segmentId in prompted or bool(workspace.locked(segmentId)),
+            "promptedSegments": len(prompted),
+            "slice": index,
+            "sliceLocked": state.locked,
+            "sliceChanged": state.changed,
+            "hasUncertain": any(one.uncertain for one in states),
+        }
+
+    def _showSlices(
+        self, states: list[SliceState], index: int | None, state: SliceState
+    ) -> None:
+        self.strip.show(states, index)
+        where = "" if index is None else f"Slice {index} of 0..{len(states) - 1}: {describe(state)}"
+        self.ui.sliceLabel.text = where
+        first, last = self.logic.workspace().sliceRange(self.logic.currentSegment()) or (
+            0,
+            len(states) - 1,
+        )
+        for box, value in ((self.ui.rangeFirst, first), (self.ui.rangeLast, last)):
+            if not box.hasFocus():
+                box.blockSignals(True)
+                box.maximum = len(states) - 1
+                box.value = value
+                box.blockSignals(False)
+
+    def _showRows(self, segmentIds: list[str]) -> None:
+        rows = [self._row(segmentId) for segmentId in segmentIds]
+        self.table.show(rows, self.logic.parameters.segmentId)
+
+    def _row(self, segmentId: str) -> Row:
+        workspace = self.logic.workspace()
+        segment = workspace.segmentation.segment(segmentId)
+        kinds = [n.GetAttribute(PromptNodes.KIND) for n in workspace.prompts.nodes(segmentId)]
+        labels = dict.fromkeys(PromptNodes.KINDS[kind].label for kind in kinds)
+        measured = self.logic.measure(segmentId) if self.logic.run is None else None
+        return Row(
+            segmentId,
+            segment.GetName(),
+            segment.GetColor(),
+            ", ".join(labels),
+            *(measured or (None, None)),
+        )
+
+    def _show(self, appearance: Appearance) -> None:
+        for name in self._actions():
+            button = getattr(self.ui, f"{name}Button", None)
+            if button is not None:
+                button.setEnabled(name in appearance.enabled)
+                if button.checkable:
+                    button.setChecked(name == appearance.checkedTool)
+        self.ui.statusLabel.text = appearance.status
+        color = "#d64545" if appearance.isError else ""
+        self.ui.statusLabel.setStyleSheet(f"color: {color}" if color else "")
+        self.ui.progressBar.setVisible(appearance.progress is not None)
+        if appearance.progress is not None:
+            value, maximum = appearance.progress
+            self.ui.progressBar.setMaximum(maximum)
+            self.ui.progressBar.setValue(value)
+        self.ui.undoButton.toolTip = appearance.undoTip
+        self.ui.redoButton.toolTip = appearance.redoTip
+
+
+def _choose(selector: qt.QComboBox, data: str) -> None:
+    index = selector.findData(data)
+    selector.setCurrentIndex(max(index, 0))
+
+
+def _volumeInView() -> Any:
+    layoutManager = slicer.app.layoutManager()
+    for name in layoutManager.sliceViewNames():
+        composite = layoutManager.sliceWidget(name).mrmlSliceCompositeNode()
+        volume = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "")
+        if volume is not None:
+            return volume
+    return None
+
+

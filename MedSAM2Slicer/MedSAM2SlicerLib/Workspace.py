@@ -1,0 +1,273 @@
+"""One volume, one segmentation, one slice axis, and all that is known of them.
+
+What the user made is never overwritten: a slice that was painted, confirmed or emptied by hand is
+*locked*. A run leaves it bit for bit and takes it as evidence; only :meth:`Workspace.unlock` hands it
+back to the model. A lock holds across axes: a run along another axis leaves the locked plane alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import vtk
+
+from . import SegmentTags
+from .History import SliceKey, Step
+from .PromptReader import readPrompts
+from .PromptStore import PromptStore, Snapshot
+from .SegmentationBridge import SegmentationBridge
+from .SliceMemory import Frozen, SliceMemory, checksum, thaw
+from .VolumeBridge import VolumeBridge
+
+if TYPE_CHECKING:
+    from medsam2.core.geometry import SliceAxis
+    from medsam2.core.prompts import ObjectPrompts
+
+
+class Workspace:
+    """The scene as far as one segmentation session is concerned.
+
+    Args:
+        volume: the volume node.
+        segmentation: the segmentation node; its segments are read once, which takes about a
+            millisecond for each slice that holds voxels.
+        editorNode: the Segment Editor node whose overwrite and masking modes hold.
+        axis: the slice axis; None takes the one a reader would scroll along.
+
+    Raises:
+        OutputError: the segmentation does not fit the volume.
+
+    Threading: main thread only.
+    """
+
+    def __init__(
+        self,
+        volume: vtk.vtkObject,
+        segmentation: vtk.vtkObject,
+        editorNode: vtk.vtkObject,
+        axis: SliceAxis | None = None,
+    ) -> None:
+        self.volume = VolumeBridge(volume)
+        self.segmentation = SegmentationBridge(segmentation, self.volume, editorNode)
+        self.prompts = PromptStore(segmentation)
+        self.axis = axis or self.volume.defaultAxis()
+        self.memory = SliceMemory(self.segmentation, self.axis)
+        self._numbers: dict[str, int] = {}
+        self._prompts: Snapshot = self.prompts.snapshot()
+        self._moving: Snapshot = self._prompts
+        for segmentId in self.segmentation.segmentIds:
+            self._adoptSegment(segmentId)
+
+    def _adoptSegment(self, segmentId: str) -> None:
+        """Locks what a segment holds that is not as the model left it."""
+        for _ in self.memory.changes(segmentId):
+            pass
+        foreign = [n for n in self.memory.occupied(segmentId) if not self.isModels(segmentId, n)]
+        if foreign:
+            self._setLocked(segmentId, self.locked(segmentId) | set(foreign))
+
+    @property
+    def shape_rc(self) -> tuple[int, int]:
+        """Rows and columns of a slice."""
+        rows, columns = (n for a, n in enumerate(self.volume.shape_kji) if a != self.axis.value)
+        return rows, columns
+
+    @property
+    def spacing_ijk(self) -> tuple[float, float, float]:
+        """Voxel size in mm along i, j and k."""
+        i, j, k = np.linalg.norm(self.volume.affine_ijk_to_ras[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+    @property
+    def spacing_rc(self) -> tuple[float, float]:
+        """Distance in mm between rows and between columns of a slice."""
+        row, column = self.axis.rc_positions_ijk
+        return self.spacing_ijk[row], self.spacing_ijk[column]
+
+    @property
+    def sliceCount(self) -> int:
+        """Number of slices."""
+        return self.volume.shape_kji[self.axis.value]
+
+    def objectId(self, segmentId: str) -> int:
+        """The engine's number of a segment: the same as long as this workspace lives."""
+        return self._numbers.setdefault(segmentId, len(self._numbers) + 1)
+
+    def segmentIdOf(self, objectId: int) -> str:
+        """Undoes :meth:`objectId`."""
+        return next(segment for segment, number in self._numbers.items() if number == objectId)
+
+    def nameOf(self, segmentId: str) -> str:
+        """The segment's name."""
+        return str(self.segmentation.segment(segmentId).GetName())
+
+    # Locks and ranges
+
+    def locked(self, segmentId: str) -> set[int]:
+        """The user's own slices."""
+        segment = self.segmentation.segment(segmentId)
+        return set(SegmentTags.read(segment, SegmentTags.LOCKED, self.axis.name, []))
+
+    def _setLocked(self, segmentId: str, indices: set[int]) -> None:
+        segment = self.segmentation.segment(segmentId)
+        SegmentTags.write(segment, SegmentTags.LOCKED, self.axis.name, sorted(indices))
+
+    def lock(self, segmentId: str, index: int) -> None:
+        """Keeps the slice as it is now, also an empty one."""
+        self._setLocked(segmentId, self.locked(segmentId) | {index})
+
+    def unlock(self, segmentId: str, index: int) -> None:
+        """Hands the slice back: the next run may replace what it holds."""
+        self._setLocked(segmentId, self.locked(segmentId) - {index})
+        self._credit(segmentId, {index: self.memory.known(segmentId, index)})
+
+    def sliceRange(self, segmentId: str) -> tuple[int, int] | None:
+        """The inclusive first and last slice to propagate over, if the user set them."""
+        segment = self.segmentation.segment(segmentId)
+        held = SegmentTags.read(segment, SegmentTags.RANGE, self.axis.name, None)
+        return None if held is None else (int(held[0]), int(held[1]))
+
+    def setSliceRange(self, segmentId: str, sliceRange: tuple[int, int] | None) -> None:
+        """Limits propagation to these slices; None takes the limit away."""
+        segment = self.segmentation.segment(segmentId)
+        value = list(sliceRange) if sliceRange is not None else None
+        SegmentTags.write(segment, SegmentTags.RANGE, self.axis.name, value)
+
+    def isModels(self, segmentId: str, index: int) -> bool:
+        """Whether the slice is as the model left it."""
+        made = self.memory.modelMade(segmentId).get(index)
+        return made is not None and made == checksum(self.memory.known(segmentId, index))
+
+    def _credit(self, segmentId: str, slices: dict[int, Frozen]) -> None:
+        made = self.memory.modelMade(segmentId)
+        made.update({index: checksum(frozen) for index, frozen in slices.items()})
+        self.memory.saveModelMade(segmentId, made)
+
+    # Prompts and results
+
+    def objectPrompts(self, segmentId: str) -> ObjectPrompts:
+        """All that the engine is told of a segment.
+
+        Raises:
+            OutsideVolumeError: its box touches no voxel of the volume.
+        """
+        from medsam2.core.masks import PackedMask
+
+        locked = {
+            index: PackedMask.pack(self.segmentation.readSlice(segmentId, self.axis, index))
+            for index in self.locked(segmentId)
+        }
+        return readPrompts(
+            self.prompts.nodes(segmentId),
+            self.volume,
+            self.axis,
+            locked,
+            self.sliceRange(segmentId),
+            self.nameOf(segmentId),
+        )
+
+    def promptedIndices(self, segmentId: str) -> list[int]:
+        """Slices that carry a prompt other than a lock, ascending."""
+        nodes = self.prompts.nodes(segmentId)
+        return readPrompts(nodes, self.volume, self.axis).prompted_indices()
+
+    def writeModelSlice(
+        self, segmentId: str, index: int, mask_rc: np.ndarray
+    ) -> tuple[Frozen, Frozen] | None:
+        """Puts a result of the model into the scene.
+
+        Returns:
+            What the slice held before and after; None where the user's own work stands: a locked
+            slice, or one that was painted on since it was last looked at.
+        """
+        if index in self.locked(segmentId):
+            return None
+        before_rc = self.segmentation.readSlice(segmentId, self.axis, index)
+        before = self.memory.known(segmentId, index)
+        if not np.array_equal(before_rc, thaw(before, self.shape_rc)):
+            return None
+        wanted_rc = self._withLockedPlanes(segmentId, index, mask_rc, before_rc)
+        after_rc = self.segmentation.writeSlice(segmentId, self.axis, index, wanted_rc)
+        return before, self.memory.learn(segmentId, index, after_rc)
+
+    def credit(self, segmentId: str, slices: dict[int, Frozen]) -> None:
+        """Notes that the model made these slices; once per run, for it rewrites a tag."""
+        self._credit(segmentId, slices)
+
+    def _withLockedPlanes(
+        self, segmentId: str, index: int, mask_rc: np.ndarray, before_rc: np.ndarray
+    ) -> np.ndarray:
+        """The mask with the lines kept at which it crosses slices locked across other axes."""
+        entries = SegmentTags.readAll(self.segmentation.segment(segmentId), SegmentTags.LOCKED)
+        others = [name for name, indices in entries.items() if indices and name != self.axis.name]
+        if not others:
+            return mask_rc
+        kept_rc = mask_rc.copy()
+        rowAxis, columnAxis = (name for name in "KJI" if name != self.axis.name)
+        for name in others:
+            if name == rowAxis:
+                kept_rc[entries[name], :] = before_rc[entries[name], :]
+            elif name == columnAxis:
+                kept_rc[:, entries[name]] = before_rc[:, entries[name]]
+        return kept_rc
+
+    # What happened in the scene meanwhile
+
+    def observe(self, step: Step, *, patiently: bool) -> Iterator[None]:
+        """Notes in ``step`` what changed since the last look, a slice at each step; locks edits.
+
+        Prompts come last, so that a look that is not finished is simply taken again.
+
+        Args:
+            patiently: whether prompts that still move (a handle being dragged) are left for later.
+        """
+        for segmentId in self.segmentation.segmentIds:
+            edited = set()
+            for change in self.memory.changes(segmentId):
+                if change is not None:
+                    index, before, after = change
+                    step.noteSlice(self.key(segmentId, index), before, after)
+                    edited.add(index)
+                yield
+            if edited:
+                before = self.facts(segmentId)
+                self._setLocked(segmentId, self.locked(segmentId) | edited)
+                step.noteFacts(segmentId, before, self.facts(segmentId))
+        now = self.prompts.snapshot()
+        moving, self._moving = now != self._moving, now
+        if now != self._prompts and not (patiently and moving):
+            step.prompts = (self._prompts, now)
+            self._prompts = now
+
+    def key(self, segmentId: str, index: int) -> SliceKey:
+        """How history names a slice."""
+        return segmentId, self.axis.name, index
+
+    def facts(self, segmentId: str) -> dict[str, Any]:
+        """The segment's tags, for undo."""
+        return SegmentTags.facts(self.segmentation.segment(segmentId))
+
+    def apply(self, step: Step) -> Iterator[None]:
+        """Makes the scene what it is after ``step``, a slice at each step of the iterator."""
+        from medsam2.core.geometry import SliceAxis
+
+        for (segmentId, axisName, index), (_, after) in step.slices.items():
+            if self.segmentation.segment(segmentId) is not None:
+                self._applySlice(segmentId, SliceAxis[axisName], index, after)
+            yield
+        for segmentId, (_, held) in step.facts.items():
+            segment = self.segmentation.segment(segmentId)
+            if segment is not None:
+                SegmentTags.setFacts(segment, held)
+        if step.prompts is not None:
+            self.prompts.restore(step.prompts[1])
+            self._prompts = self._moving = self.prompts.snapshot()
+
+    def _applySlice(self, segmentId: str, axis: SliceAxis, index: int, frozen: Frozen) -> None:
+        shape_rc = [n for a, n in enumerate(self.volume.shape_kji) if a != axis.value]
+        mask_rc = thaw(frozen, (shape_rc[0], shape_rc[1]))
+        after_rc = self.segmentation.writeSlice(segmentId, axis, index, mask_rc, masked=False)
+        if axis is self.axis:
+            self.memory.learn(segmentId, index, after_rc)
