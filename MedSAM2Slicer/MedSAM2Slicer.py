@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -14,6 +13,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
+import slicer
 from MedSAM2SlicerLib import Paths
 
 HELP = _(
@@ -72,9 +72,9 @@ class MedSAM2SlicerWidget(ScriptedLoadableModuleWidget):
 
 
 class MedSAM2SlicerLogic(ScriptedLoadableModuleLogic):
-    """For scripts::
+    """The module's logic is in its panel.
 
-        logic = slicer.modules.medsam2slicer.widgetRepresentation().self().panel.logic
+    Scripts take ``slicer.modules.medsam2slicer.widgetRepresentation().self().panel.logic``.
     """
 
 
@@ -87,4 +87,4 @@ class MedSAM2SlicerTest(ScriptedLoadableModuleTest):
         if not tests.is_dir():
             self.delayDisplay(_("The tests come with the source code only."))
             return
-        slicer.util.runTests(path=tests)
+        slicer.testing.runUnitTest(str(tests), "MedSAM2SlicerSelfTest")

@@ -58,6 +58,8 @@ class Compute:
         Args:
             key: the volume's fingerprint.
             snapshot: makes the volume; called only when a session must be opened.
+            axis: that slices are taken across.
+            window: a preset's name, or the window itself.
         """
         from medsam2.core.backend import SessionOptions
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
+
 import slicer
 
 from . import Backends, Installer
@@ -155,9 +156,7 @@ class ComputeSection:
 
     def setUp(self) -> None:
         """Asks once, with the size, then installs without blocking."""
-        plan = Installer.makePlan(
-            self._settings.mode, pyTorchUtils=Installer.hasPyTorchUtils()
-        )
+        plan = Installer.makePlan(self._settings.mode, pyTorchUtils=Installer.hasPyTorchUtils())
         if plan.missing and slicer.util.confirmOkCancelDisplay(plan.text, "Set up MedSAM2"):
             self._ui.setupButton.setEnabled(False)
             self._installer.install(plan, self._say, self._onInstalled)

@@ -8,32 +8,28 @@ calls it. :attr:`SegmentationLogic.busy` says whether anything is under way.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import slicer
 import vtk
 
+import slicer
+
 from . import Paths
+from .Chores import Chore, Chores
 from .Compute import Compute, propagated, putObjects
 from .History import History, Step
 from .Jobs import Job, Jobs
+from .Measures import Measures
 from .ParameterNode import ParameterNode
-from .Measures import longestDiameter, millilitres
 from .Run import Run
 from .SegmentationBridge import createEditorNode, createSegmentation
 from .Signal import Signal
-from .SliceMemory import thaw
 from .SliceStates import SliceState, sliceStates
 from .Workspace import Workspace
 
 if TYPE_CHECKING:
     from medsam2.core.backend import Backend, SliceResult
-
-CHORE_SECONDS = 0.012
-"""How long one tick works on chores; with the deliveries of the jobs it stays below 50 ms."""
-
-Chore = Iterator[None]
 
 
 class SegmentationLogic:
@@ -61,10 +57,10 @@ class SegmentationLogic:
         self.scores: dict[tuple[str, int], float] = {}
         self.replaced: dict[tuple[str, int], bytes] = {}
         """What the last run replaced, by segment id and slice: for "changed" marks and reverting."""
-        self._measured: dict[str, tuple[Any, tuple[float, float] | None]] = {}
         self._workspace: Workspace | None = None
         self._workspaceKey: Any = None
-        self._chores: list[Chore] = []
+        self.chores = Chores(self.failed.emit)
+        self.measures = Measures(self.chores, self.changed.emit)
 
     # The scene
 
@@ -99,7 +95,7 @@ class SegmentationLogic:
             self.history.clear()
             self.scores.clear()
             self.replaced.clear()
-            self._measured.clear()
+            self.measures.clear()
         return self._workspace
 
     def _chosenAxis(self, parameters: ParameterNode) -> Any:
@@ -112,7 +108,7 @@ class SegmentationLogic:
         self.cancel()
         self.run = None
         self._workspace = self._workspaceKey = None
-        self._chores.clear()
+        self.chores.clear()
         self.history.clear()
         self.changed.emit()
 
@@ -152,6 +148,7 @@ class SegmentationLogic:
         The masks come in while :meth:`tick` is called. Only what depends on a change is computed.
 
         Args:
+            segmentIds: in any order.
             direction: ``both``, ``forward`` or ``backward`` from the prompted slices.
 
         Returns:
@@ -194,11 +191,10 @@ class SegmentationLogic:
             self._ended(run, error)
             return
         _hideSurfaces(workspace.segmentation.node)
-        key, axis, window = run.fingerprint, workspace.axis, self._window()
-        snapshot = workspace.volume.snapshotLater()
+        opening = self.opening(workspace)
 
         def work(job: Job) -> None:
-            session = self.compute.session(key, snapshot, axis, window)
+            session = self.compute.session(*opening)
             putObjects(session, {**session.objects(), **objects})
             job.emit(session.plan(list(objects)))
             for result in propagated(session, objects, Direction(direction), job):
@@ -212,6 +208,11 @@ class SegmentationLogic:
                 onError=lambda error: self._ended(run, error),
             )
         )
+
+    def opening(self, workspace: Workspace) -> tuple[Any, ...]:
+        """What :meth:`Compute.session` needs to open or find the workspace's session."""
+        volume = workspace.volume
+        return volume.fingerprint(), volume.snapshotLater(), workspace.axis, self._window()
 
     def _window(self) -> Any:
         from medsam2.core.intensity import Window
@@ -336,27 +337,6 @@ class SegmentationLogic:
             scores=ofSegment,
         )
 
-    def measure(self, segmentId: str) -> tuple[float, float] | None:
-        """Volume in ml and longest diameter in mm; None while they are worked out by a chore."""
-        workspace = self.workspace()
-        stamp = workspace.memory.version(segmentId)
-        if self._measured.get(segmentId, (None, None))[0] != stamp:
-            self._measured[segmentId] = (stamp, None)
-            self._chores.append(self._measuring(workspace, segmentId, stamp))
-        return self._measured[segmentId][1]
-
-    def _measuring(self, workspace: Workspace, segmentId: str, stamp: Any) -> Chore:
-        voxels, diameter = 0, 0.0
-        spacing_rc = workspace.spacing_rc
-        for index in workspace.memory.occupied(segmentId):
-            mask_rc = thaw(workspace.memory.known(segmentId, index), workspace.shape_rc)
-            voxels += int(mask_rc.sum())
-            diameter = max(diameter, longestDiameter(mask_rc, spacing_rc))
-            yield
-        measured = (millilitres(voxels, workspace.spacing_ijk), diameter)
-        self._measured[segmentId] = (stamp, measured)
-        self.changed.emit()
-
     def removePrompts(self) -> None:
         """Takes all prompts of the current segment away; locked slices stay."""
         workspace, segmentId = self.workspace(), self.currentSegment()
@@ -378,7 +358,7 @@ class SegmentationLogic:
 
     def _apply(self, step: Step | None) -> None:
         if step is not None:
-            self._chores.insert(0, self._applying(step))
+            self.chores.addNext(self._applying(step))
 
     def _applying(self, step: Step) -> Chore:
         yield from self.workspace().apply(step)
@@ -386,13 +366,13 @@ class SegmentationLogic:
 
     def settle(self) -> None:
         """Takes up what the user did in the scene since: strokes, moved handles, new points."""
-        if self._workspace is not None and self.run is None and not self._chores:
-            self._chores.append(self._settling(self._workspace, "Edit", patiently=True))
+        if self._workspace is not None and self.run is None and not self.chores:
+            self.chores.add(self._settling(self._workspace, "Edit", patiently=True))
 
     def _settled(self, act: Callable[[], None], label: str = "Edit") -> None:
         """Calls ``act`` once the user's own changes are taken up and all chores before are done."""
-        self._chores.append(self._settling(self.workspace(), label, patiently=False))
-        self._chores.append(_once(act))
+        self.chores.add(self._settling(self.workspace(), label, patiently=False))
+        self.chores.call(act)
 
     def _settling(self, workspace: Workspace, label: str, *, patiently: bool) -> Chore:
         step = Step(label)
@@ -406,31 +386,17 @@ class SegmentationLogic:
     @property
     def busy(self) -> bool:
         """Whether a run, a job or a chore is under way."""
-        return self.run is not None or self.jobs.busy or bool(self._chores)
+        return self.run is not None or self.jobs.busy or bool(self.chores)
 
     def tick(self) -> None:
         """Delivers the worker's results and advances chores; returns within about 40 ms."""
         self.jobs.poll()
-        deadline = time.monotonic() + CHORE_SECONDS
-        while self._chores and time.monotonic() < deadline:
-            chore = self._chores[0]
-            try:
-                next(chore)
-            except StopIteration:
-                self._chores.remove(chore)
-            except Exception as error:  # noqa: BLE001 (a chore that fails must not stop the others)
-                self._chores.remove(chore)
-                self.failed.emit(error)
+        self.chores.advance()
 
     def stop(self) -> None:
         """Ends the worker; the backend closes with it."""
         self.cancel()
         self.jobs.stop(self.compute.close)
-
-
-def _once(act: Callable[[], None]) -> Chore:
-    act()
-    yield
 
 
 def _hideSurfaces(segmentation: vtk.vtkObject) -> None:

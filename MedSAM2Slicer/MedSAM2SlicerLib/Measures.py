@@ -1,10 +1,58 @@
-"""Volume and longest diameter of a segment, from its slices."""
+"""Volume and longest diameter of segments, worked out in the background."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .SliceMemory import thaw
+
+if TYPE_CHECKING:
+    from .Chores import Chore, Chores
+    from .Workspace import Workspace
+
+Measured = tuple[float, float]
+"""Volume in ml and longest diameter in mm."""
+
+
+class Measures:
+    """Measures segments again whenever their slices have changed.
+
+    Args:
+        chores: where it measures, slice by slice.
+        onMeasured: called when a figure is new.
+
+    Threading: main thread only.
+    """
+
+    def __init__(self, chores: Chores, onMeasured: Callable[[], None]) -> None:
+        self._chores, self._onMeasured = chores, onMeasured
+        self._known: dict[str, tuple[int, Measured | None]] = {}
+
+    def clear(self) -> None:
+        """Forgets all figures; for another segmentation."""
+        self._known.clear()
+
+    def of(self, workspace: Workspace, segmentId: str) -> Measured | None:
+        """The segment's figures; None while they are being worked out."""
+        version = workspace.memory.version(segmentId)
+        known = self._known.get(segmentId)
+        if known is None or known[0] != version:
+            self._known[segmentId] = (version, None)
+            self._chores.add(self._measuring(workspace, segmentId, version))
+        return self._known[segmentId][1]
+
+    def _measuring(self, workspace: Workspace, segmentId: str, version: int) -> Chore:
+        voxels, diameter = 0, 0.0
+        for index in workspace.memory.occupied(segmentId):
+            mask_rc = thaw(workspace.memory.known(segmentId, index), workspace.shape_rc)
+            voxels += int(mask_rc.sum())
+            diameter = max(diameter, longestDiameter(mask_rc, workspace.spacing_rc))
+            yield
+        self._known[segmentId] = (version, (millilitres(voxels, workspace.spacing_ijk), diameter))
+        self._onMeasured()
 
 
 def millilitres(voxelCount: int, spacing_mm: Iterable[float]) -> float:
@@ -13,10 +61,10 @@ def millilitres(voxelCount: int, spacing_mm: Iterable[float]) -> float:
 
 
 def longestDiameter(mask_rc: np.ndarray, spacing_rc: tuple[float, float]) -> float:
-    """The longest distance in mm between two pixels of a mask, edge to edge along the line.
+    """The longest distance in mm between two pixels of a mask, from edge to edge.
 
-    The largest diameter in a slice, as RECIST 1.1 measures it. Only the outermost pixels of each row
-    can be ends of it, so a few hundred points are compared.
+    The longest diameter in a slice, as RECIST 1.1 measures it. Only the first and the last pixel of
+    a row can be ends of it, so a few hundred points are compared.
     """
     rows = np.flatnonzero(mask_rc.any(axis=1))
     if rows.size == 0:

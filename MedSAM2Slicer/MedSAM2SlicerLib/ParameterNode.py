@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import slicer
 import vtk
+
+import slicer
 
 MODULE = "MedSAM2Slicer"
 

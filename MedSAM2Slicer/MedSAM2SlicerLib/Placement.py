@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import slicer
 import vtk
+
+import slicer
 
 from . import PromptNodes
 
@@ -44,6 +45,8 @@ class Placement:
         """Lets the next clicks in any view place the node's points.
 
         Args:
+            node: to place points in.
+            tool: its name, for :attr:`tool`.
             persistent: whether it goes on after the first; otherwise the node's last point ends it.
         """
         self.stop()
@@ -70,7 +73,7 @@ class Placement:
             if node.GetScene() is not None:
                 self._onEnded(node)
 
-    def _modeChanged(self, interaction: vtk.vtkObject, event: str) -> None:
+    def _modeChanged(self, interaction: vtk.vtkObject, _event: str) -> None:
         if interaction.GetCurrentInteractionMode() != interaction.Place:
             self.stop()
 
@@ -80,6 +83,7 @@ def alignBox(roi: vtk.vtkObject, volume: VolumeBridge, axis: SliceAxis, *, oneSl
 
     Args:
         roi: drawn by two clicks on a plane, so flat or nearly so across it.
+        volume: that it was drawn on.
         axis: the slice axis.
         oneSlice: whether it means the one slice it was drawn on.
     """

@@ -103,7 +103,7 @@ def _enabled(s: Situation) -> set[str]:
     return enabled
 
 
-def _status(s: Situation) -> str:
+def _status(s: Situation) -> str:  # noqa: PLR0911 (a list of cases, the most urgent first)
     if s.cancelling:
         return "Cancelling after this slice..."
     if s.running:

@@ -12,8 +12,9 @@ import uuid
 from typing import Any
 
 import numpy as np
-import slicer
 import vtk
+
+import slicer
 
 KIND = "MedSAM2.Kind"
 SEGMENT = "MedSAM2.Segment"
@@ -30,14 +31,12 @@ class Kind:
     label: str
     color: tuple[float, float, float] | None = None
     """Own colour; None takes the segment's."""
-    perSegment: bool = False
-    """Whether a segment has one node of this kind, which collects all its points."""
 
 
 KINDS = {
-    "roi": Kind("vtkMRMLMarkupsROINode", "box", perSegment=True),
-    "inside": Kind("vtkMRMLMarkupsFiducialNode", "inside", (0.2, 0.8, 0.3), perSegment=True),
-    "outside": Kind("vtkMRMLMarkupsFiducialNode", "outside", (0.9, 0.25, 0.25), perSegment=True),
+    "roi": Kind("vtkMRMLMarkupsROINode", "box"),
+    "inside": Kind("vtkMRMLMarkupsFiducialNode", "inside", (0.2, 0.8, 0.3)),
+    "outside": Kind("vtkMRMLMarkupsFiducialNode", "outside", (0.9, 0.25, 0.25)),
     "box": Kind("vtkMRMLMarkupsROINode", "slice box"),
     "line": Kind("vtkMRMLMarkupsLineNode", "diameter"),
     "scribble": Kind("vtkMRMLMarkupsCurveNode", "scribble", (0.2, 0.8, 0.3)),

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import slicer
 import vtk
+
+import slicer
 
 from . import PromptNodes
 from .PromptNodes import ADOPTED, IDENTITY, KIND, SEGMENT, SEGMENTATION
@@ -55,11 +56,13 @@ class PromptStore:
         return node.GetNodeReferenceID(SEGMENTATION) == self.segmentation.GetID()
 
     def add(self, segmentId: str, kind: str) -> vtk.vtkObject:
-        """Returns the node to place a prompt in: the segment's own of that kind, or a new one."""
-        if PromptNodes.KINDS[kind].perSegment:
-            existing = self.nodes(segmentId, kind)
-            if existing:
-                return existing[0]
+        """Returns the node to place a prompt in: the segment's own points, or a new node.
+
+        A new box does not take the old one's place before it is drawn.
+        """
+        existing = self.nodes(segmentId, kind) if kind in ("inside", "outside") else []
+        if existing:
+            return existing[0]
         return PromptNodes.create(self._scene, self.segmentation, segmentId, kind)
 
     def roi(self, segmentId: str) -> vtk.vtkObject | None:
@@ -86,6 +89,11 @@ class PromptStore:
         for node in self.nodes():
             if not PromptNodes.isComplete(node):
                 self.remove(node)
+
+    def contents(self, segmentId: str) -> list[dict[str, Any]]:
+        """What a segment's placed prompts hold, in plain values."""
+        placed = filter(PromptNodes.isComplete, self.nodes(segmentId))
+        return [PromptNodes.content(node) for node in placed]
 
     def snapshot(self) -> Snapshot:
         """All prompts by their ids; equal snapshots mean equal prompts."""

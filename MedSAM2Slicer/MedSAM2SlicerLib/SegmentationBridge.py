@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
+
+import slicer
 
 from . import Paths
 
@@ -96,9 +97,7 @@ class SegmentationBridge:
         """The segment of that id, or None once it was removed."""
         return self.node.GetSegmentation().GetSegment(segmentId)
 
-    def _labels_kji(
-        self, segmentId: str
-    ) -> tuple[np.ndarray, tuple[slice, slice, slice]] | None:
+    def _labels_kji(self, segmentId: str) -> tuple[np.ndarray, tuple[slice, slice, slice]] | None:
         """A view of the labels that the segment shares, and where in the volume they lie."""
         segment = self.segment(segmentId)
         labelmap = segment.GetRepresentation(BINARY_LABELMAP) if segment is not None else None
@@ -153,6 +152,9 @@ class SegmentationBridge:
         """Replaces the segment's mask on one slice; nothing else of the segment changes.
 
         Args:
+            segmentId: whose mask.
+            axis: that slices are taken across.
+            index: of the slice.
             mask_rc: booleans ``[rows, columns]`` of the whole slice.
             masked: whether the user's editable area and overwrite mode hold; without them the
                 mask is written as it is and no other segment changes.
@@ -171,7 +173,7 @@ class SegmentationBridge:
             (mask_rc & ~before_rc, logic.ModificationModeAdd),
         ):
             if change_rc.any():
-                image = self._modifier(axis, index, change_rc)
+                image = imageOf(self._volume, axis, index, change_rc)
                 unmasked = everywhere or not masked
                 logic.ModifySegmentByLabelmap(
                     self.node, segmentId, image, mode, image.GetExtent(), False, unmasked
@@ -179,26 +181,33 @@ class SegmentationBridge:
         node.SetOverwriteMode(overwriteMode)
         return self.readSlice(segmentId, axis, index)
 
-    def _modifier(self, axis: SliceAxis, index: int, change_rc: np.ndarray) -> vtk.vtkObject:
-        """The change as an image that reaches no further than its own bounding box."""
-        from medsam2.core.masks import bounding_box_rc
-
-        row0, column0, row1, column1 = bounding_box_rc(change_rc)
-        low_ijk = [int(value) for value in axis.join_ijk(index, (row0, column0))]
-        high_ijk = [int(value) for value in axis.join_ijk(index, (row1, column1))]
-        image = slicer.vtkOrientedImageData()
-        image.SetExtent(*(bound for pair in zip(low_ijk, high_ijk, strict=True) for bound in pair))
-        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-        image.SetImageToWorldMatrix(
-            slicer.util.vtkMatrixFromArray(self._volume.affine_ijk_to_ras)
-        )
-        vtk_to_numpy(image.GetPointData().GetScalars())[:] = change_rc[
-            row0 : row1 + 1, column0 : column1 + 1
-        ].ravel()
-        return image
-
 
 _EVERYWHERE = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
+
+
+def imageOf(
+    volume: VolumeBridge, axis: SliceAxis, index: int, mask_rc: np.ndarray
+) -> vtk.vtkObject:
+    """A slice's mask as an image on the volume's voxels that reaches no further than its pixels.
+
+    Args:
+        volume: whose voxels.
+        axis: that slices are taken across.
+        index: of the slice.
+        mask_rc: booleans ``[rows, columns]`` with at least one that is true.
+    """
+    from medsam2.core.masks import bounding_box_rc
+
+    row0, column0, row1, column1 = bounding_box_rc(mask_rc)
+    low_ijk = [int(value) for value in axis.join_ijk(index, (row0, column0))]
+    high_ijk = [int(value) for value in axis.join_ijk(index, (row1, column1))]
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(*(bound for pair in zip(low_ijk, high_ijk, strict=True) for bound in pair))
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(volume.affine_ijk_to_ras))
+    pixels_rc = mask_rc[row0 : row1 + 1, column0 : column1 + 1]
+    vtk_to_numpy(image.GetPointData().GetScalars())[:] = pixels_rc.ravel()
+    return image
 
 
 def createSegmentation(volume: vtk.vtkObject) -> vtk.vtkObject:
@@ -210,6 +219,7 @@ def createSegmentation(volume: vtk.vtkObject) -> vtk.vtkObject:
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    node.GetDisplayNode().SetOpacity2DFill(0.35)
     return node
 
 

@@ -118,9 +118,7 @@ class SliceMemory:
     def saveModelMade(self, segmentId: str, made: dict[int, int]) -> None:
         """Keeps those checksums with the segment."""
         held = {str(index): checksum for index, checksum in made.items()}
-        SegmentTags.write(
-            self._bridge.segment(segmentId), SegmentTags.MODEL, self.axis.name, held
-        )
+        SegmentTags.write(self._bridge.segment(segmentId), SegmentTags.MODEL, self.axis.name, held)
 
 
 def checksum(frozen: Frozen) -> int:

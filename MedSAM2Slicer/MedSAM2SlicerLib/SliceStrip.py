@@ -44,13 +44,13 @@ class SliceStrip(qt.QObject):
         self._states, self._current = list(states), current
         self._draw()
 
-    def eventFilter(self, watched: qt.QObject, event: qt.QEvent) -> bool:
+    def eventFilter(self, _watched: qt.QObject, event: qt.QMouseEvent) -> bool:
         """Turns clicks and drags into :attr:`clicked`, and draws anew when the size changes."""
         kind = event.type()
         if kind == qt.QEvent.Resize:
             self._draw()
         elif kind in (qt.QEvent.MouseButtonPress, qt.QEvent.MouseMove) and self._states:
-            self.clicked.emit(self._indexAt(event.x()))
+            self.clicked.emit(self._indexAt(event.pos().x()))
             return True
         return False
 

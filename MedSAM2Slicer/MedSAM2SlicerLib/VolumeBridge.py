@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import slicer
 import vtk
+
+import slicer
 
 from . import Paths
 

@@ -6,30 +6,32 @@ refreshes are joined, so that a slice that arrives costs one of them at most eve
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
 import qt
+
 import slicer
 
-from . import Paths, PromptNodes
+from . import PromptNodes
+from .Choices import Choices, sliceWidgets
 from .ComputeSection import ComputeSection
+from .LivePreview import LivePreview
 from .Logic import SegmentationLogic
-from .Placement import Placement, alignBox
 from .Presenter import Appearance, Situation, present
 from .SegmentsTable import Row, SegmentsTable
 from .Shortcuts import Shortcuts
-from .SliceStates import SliceState, describe, nextUncertain, sliceStates
+from .SliceStates import SliceState, describe, nextUncertain
 from .SliceStrip import SliceStrip
+from .Tools import Tools
 
 TICK_MILLISECONDS = 20
 REFRESH_SECONDS = 0.05
 SETTLE_SECONDS = 0.3
 """How long the user's own changes may wait until they are taken up as a step to undo."""
 
-TOOL_KINDS = {"drawBox": "roi", "sliceBox": "box"}
-"""Prompt kinds of the tools whose names differ."""
-PERSISTENT_TOOLS = ("inside", "outside")
+PREVIEW_SECONDS = 0.15
 
 
 class Widget:
@@ -52,14 +54,16 @@ class Widget:
         self._message, self._isError = "", False
         self._stale, self._refreshed, self._settledAt = True, 0.0, 0.0
         self._observed: list[tuple[Any, int]] = []
-        self.placement = Placement(logic.scene, self._onPlaced)
+        self.tools = Tools(logic, sliceWidgets, self.refreshSoon)
+        self.preview = LivePreview(logic)
+        self._previewed = 0.0
         self.strip = SliceStrip(ui.sliceStrip)
         self.table = SegmentsTable(ui.segmentsTable)
         self.shortcuts = Shortcuts(self._actions())
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MILLISECONDS)
         self._timer.connect("timeout()", self._tick)
-        self._fillChoices()
+        self.choices = Choices(ui, logic, self.refreshSoon)
         self._connect()
 
     def _actions(self) -> dict[str, Any]:
@@ -85,29 +89,12 @@ class Widget:
 
     # Connections
 
-    def _fillChoices(self) -> None:
-        Paths.useBundledServer()
-        from medsam2.core.intensity import PRESETS
-
-        for name, label in (("auto", "Automatic"), ("display", "As displayed")):
-            self.ui.windowSelector.addItem(label, name)
-        for name in PRESETS:
-            self.ui.windowSelector.addItem(f"CT {name}", name)
-        for name, label in (("percentile", "MR (percentiles)"), ("pet", "PET")):
-            self.ui.windowSelector.addItem(label, name)
-        for name, label in (("auto", "Automatic"), ("k", "K"), ("j", "J"), ("i", "I")):
-            self.ui.axisSelector.addItem(label, name)
-
     def _connect(self) -> None:
         for name, action in self._actions().items():
             button = getattr(self.ui, f"{name}Button", None)
             if button is not None:
                 button.connect("clicked(bool)", lambda _checked, action=action: action())
         ui = self.ui
-        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onVolume)
-        ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
-        ui.windowSelector.connect("activated(int)", self._onWindow)
-        ui.axisSelector.connect("activated(int)", self._onAxis)
         ui.rangeFirstFromView.connect("clicked(bool)", lambda _: self._rangeFromView(0))
         ui.rangeLastFromView.connect("clicked(bool)", lambda _: self._rangeFromView(1))
         ui.clearRangeButton.connect(
@@ -126,15 +113,13 @@ class Widget:
         """Starts the timer and the keys; called when the module is shown."""
         self._watchScene()
         self._timer.start()
-        layoutManager = slicer.app.layoutManager()
-        views = [layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()]
-        self.shortcuts.install([self.root, *views])
+        self.shortcuts.install([self.root, *sliceWidgets()])
         self.ui.editorWidget.setupViewObservations()
-        self._fromScene()
+        self.choices.fromScene()
 
     def exit(self) -> None:
         """Ends placing, painting and keys; a run goes on."""
-        self.placement.stop()
+        self.tools.stop()
         self.shortcuts.uninstall()
         self.ui.editorWidget.setActiveEffectByName("")
         self.ui.editorWidget.removeViewObservations()
@@ -162,61 +147,12 @@ class Widget:
         self._observed.clear()
 
     def _onSceneCloses(self, *_event: Any) -> None:
-        self.placement.stop()
+        self.tools.stop()
         self.logic.forgetWorkspace()
 
     def _onSceneOpened(self, *_event: Any) -> None:
         self.logic.forgetWorkspace()
-        self._fromScene()
-
-    def _fromScene(self) -> None:
-        """Shows the choices that the scene holds; takes the volume in view where it holds none."""
-        parameters = self.logic.parameters
-        self.ui.volumeSelector.setCurrentNode(parameters.volume or _volumeInView())
-        self.ui.segmentationSelector.setCurrentNode(parameters.segmentation)
-        _choose(self.ui.windowSelector, parameters.window)
-        _choose(self.ui.axisSelector, parameters.axis)
-        self.refreshSoon()
-
-    # The user's choices
-
-    def _onVolume(self, node: Any) -> None:
-        parameters = self.logic.parameters
-        if node is parameters.volume:
-            return
-        if self.logic.run is not None:
-            self.logic.cancel()
-        parameters.volume = node
-        parameters.segmentation = None
-        self.ui.segmentationSelector.setCurrentNode(None)
-        if node is not None:
-            slicer.util.setSliceViewerLayers(background=node, fit=True)
-        self.refreshSoon()
-
-    def _onSegmentation(self, node: Any) -> None:
-        parameters = self.logic.parameters
-        if node is not parameters.segmentation:
-            parameters.segmentation = node
-            self.refreshSoon()
-
-    def _onWindow(self, index: int) -> None:
-        self.logic.parameters.window = self.ui.windowSelector.itemData(index)
-        if self.ui.windowPreviewCheckBox.checked:
-            self._attempt(self._showWindow)
-
-    def _showWindow(self) -> None:
-        """Sets the display to the chosen window; the voxels stay as they are."""
-        from medsam2.core.intensity import PRESETS
-
-        preset = PRESETS.get(self.logic.parameters.window)
-        volume = self.logic.parameters.volume
-        if preset is not None and volume is not None:
-            volume.GetDisplayNode().SetAutoWindowLevel(False)
-            volume.GetDisplayNode().SetWindowLevelMinMax(preset.low, preset.high)
-
-    def _onAxis(self, index: int) -> None:
-        self.logic.parameters.axis = self.ui.axisSelector.itemData(index)
-        self.refreshSoon()
+        self.choices.fromScene()
 
     def _onRenamed(self, segmentId: str, name: str) -> None:
         segment = self.logic.workspace().segmentation.segment(segmentId)
@@ -247,31 +183,12 @@ class Widget:
     # Prompts
 
     def toggleTool(self, tool: str) -> None:
-        """Starts placing a prompt with the mouse, or ends it if the tool is on."""
-        wasOn = self.placement.tool == tool
-        self.placement.stop()
+        """Turns a prompt tool on, or off if it is on."""
+        wasOn = self.tools.current == tool
+        self.tools.stop()
         if not wasOn:
-            self._attempt(self._startTool, tool)
-        self.refreshSoon()
-
-    def _startTool(self, tool: str) -> None:
-        self.ui.editorWidget.setActiveEffectByName("")
-        workspace, segmentId = self.logic.workspace(), self.logic.currentSegment()
-        kind = TOOL_KINDS.get(tool, tool)
-        if kind == "roi":
-            for node in workspace.prompts.nodes(segmentId, "roi"):
-                workspace.prompts.remove(node)
-        node = workspace.prompts.add(segmentId, kind)
-        self.placement.start(node, tool, persistent=tool in PERSISTENT_TOOLS)
-
-    def _onPlaced(self, node: Any) -> None:
-        workspace = self.logic.workspace()
-        kind = node.GetAttribute(PromptNodes.KIND)
-        if kind in ("roi", "box") and max(node.GetSize()) > 0:
-            alignBox(node, workspace.volume, workspace.axis, oneSlice=kind == "box")
-        workspace.prompts.removeEmpty()
-        self.logic.settle()
-        self.refreshSoon()
+            self.ui.editorWidget.setActiveEffectByName("")
+            self._attempt(self.tools.start, tool)
 
     # Slices
 
@@ -281,10 +198,8 @@ class Widget:
             workspace = self.logic.workspace()
         except Exception:  # noqa: BLE001 (no volume yet, or one that does not fit: no slice either)
             return None
-        layoutManager = slicer.app.layoutManager()
-        for name in layoutManager.sliceViewNames():
-            sliceNode = layoutManager.sliceWidget(name).mrmlSliceNode()
-            axis, index, _ = workspace.volume.sliceOf(sliceNode)
+        for widget in sliceWidgets():
+            axis, index, _ = workspace.volume.sliceOf(widget.mrmlSliceNode())
             if axis is workspace.axis:
                 return index
         return None
@@ -329,11 +244,24 @@ class Widget:
         self.logic.tick()
         self.compute.poll()
         now = time.monotonic()
-        if now - self._settledAt > SETTLE_SECONDS and not self.placement.tool:
+        if now - self._settledAt > SETTLE_SECONDS and not self.tools.current:
             self._settledAt = now
             self.logic.settle()
+        if now - self._previewed > PREVIEW_SECONDS:
+            self._previewed = now
+            self._updatePreview()
         if self._stale and now - self._refreshed > REFRESH_SECONDS:
             self.refresh()
+
+    def _updatePreview(self) -> None:
+        wanted = self.ui.livePreviewCheckBox.checked and not self.compute.missing
+        from medsam2.core.errors import MedSAM2Error
+
+        if not wanted or self.logic.parameters.segmentation is None:
+            self.preview.clear()
+            return
+        with contextlib.suppress(MedSAM2Error):  # the status line says it already
+            self.preview.update(self.sliceInView())
 
     def refreshSoon(self, *_ignored: Any) -> None:
         """Asks for a refresh at the next tick."""
@@ -347,7 +275,7 @@ class Widget:
     def _situation(self) -> Situation:
         logic, run = self.logic, self.logic.run
         facts: dict[str, Any] = {
-            "placing": self.placement.tool,
+            "placing": self.tools.current,
             "message": self._message,
             "isError": self._isError,
             "undoLabel": logic.history.undoLabel,
@@ -376,6 +304,7 @@ class Widget:
             workspace = self.logic.workspace()
         except Exception as error:  # noqa: BLE001 (shown in the status line)
             return {"message": str(error), "isError": True}
+        self.choices.showSegmentation()
         self._showRows(workspace.segmentation.segmentIds)
         segmentId, index = self.logic.currentSegment(), self.sliceInView()
         states = self._states()
@@ -391,9 +320,7 @@ class Widget:
             "hasUncertain": any(one.uncertain for one in states),
         }
 
-    def _showSlices(
-        self, states: list[SliceState], index: int | None, state: SliceState
-    ) -> None:
+    def _showSlices(self, states: list[SliceState], index: int | None, state: SliceState) -> None:
         self.strip.show(states, index)
         where = "" if index is None else f"Slice {index} of 0..{len(states) - 1}: {describe(state)}"
         self.ui.sliceLabel.text = where
@@ -417,7 +344,9 @@ class Widget:
         segment = workspace.segmentation.segment(segmentId)
         kinds = [n.GetAttribute(PromptNodes.KIND) for n in workspace.prompts.nodes(segmentId)]
         labels = dict.fromkeys(PromptNodes.KINDS[kind].label for kind in kinds)
-        measured = self.logic.measure(segmentId) if self.logic.run is None else None
+        measured = None
+        if self.logic.run is None:
+            measured = self.logic.measures.of(workspace, segmentId)
         return Row(
             segmentId,
             segment.GetName(),
@@ -443,20 +372,3 @@ class Widget:
             self.ui.progressBar.setValue(value)
         self.ui.undoButton.toolTip = appearance.undoTip
         self.ui.redoButton.toolTip = appearance.redoTip
-
-
-def _choose(selector: qt.QComboBox, data: str) -> None:
-    index = selector.findData(data)
-    selector.setCurrentIndex(max(index, 0))
-
-
-def _volumeInView() -> Any:
-    layoutManager = slicer.app.layoutManager()
-    for name in layoutManager.sliceViewNames():
-        composite = layoutManager.sliceWidget(name).mrmlSliceCompositeNode()
-        volume = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "")
-        if volume is not None:
-            return volume
-    return None
-
-

@@ -188,7 +188,7 @@ class Workspace:
         before = self.memory.known(segmentId, index)
         if not np.array_equal(before_rc, thaw(before, self.shape_rc)):
             return None
-        wanted_rc = self._withLockedPlanes(segmentId, index, mask_rc, before_rc)
+        wanted_rc = self._withLockedPlanes(segmentId, mask_rc, before_rc)
         after_rc = self.segmentation.writeSlice(segmentId, self.axis, index, wanted_rc)
         return before, self.memory.learn(segmentId, index, after_rc)
 
@@ -197,7 +197,7 @@ class Workspace:
         self._credit(segmentId, slices)
 
     def _withLockedPlanes(
-        self, segmentId: str, index: int, mask_rc: np.ndarray, before_rc: np.ndarray
+        self, segmentId: str, mask_rc: np.ndarray, before_rc: np.ndarray
     ) -> np.ndarray:
         """The mask with the lines kept at which it crosses slices locked across other axes."""
         entries = SegmentTags.readAll(self.segmentation.segment(segmentId), SegmentTags.LOCKED)
@@ -221,6 +221,7 @@ class Workspace:
         Prompts come last, so that a look that is not finished is simply taken again.
 
         Args:
+            step: where changes are noted.
             patiently: whether prompts that still move (a handle being dragged) are left for later.
         """
         for segmentId in self.segmentation.segmentIds:

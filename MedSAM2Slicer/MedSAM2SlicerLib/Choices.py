@@ -1,0 +1,130 @@
+"""The selectors of volume, segmentation, window and slice axis, and the scene's choices behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+
+import slicer
+
+from . import Paths
+from .Logic import SegmentationLogic
+
+AXES = {
+    "auto": "Automatic",
+    "k": "K (as acquired)",
+    "j": "J (rows)",
+    "i": "I (columns)",
+}
+
+
+class Choices:
+    """Keeps the selectors and the scene's parameters the same.
+
+    Args:
+        ui: the panel's widgets by name.
+        logic: holds the parameters.
+        onChanged: called when a choice changed.
+
+    Threading: main thread only.
+    """
+
+    def __init__(self, ui: Any, logic: SegmentationLogic, onChanged: Callable[[], None]) -> None:
+        self._ui, self._logic, self._onChanged = ui, logic, onChanged
+        self._fill()
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onVolume)
+        ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
+        ui.windowSelector.connect("activated(int)", self._onWindow)
+        ui.windowPreviewCheckBox.connect("toggled(bool)", lambda _: self._showWindow())
+        ui.axisSelector.connect("activated(int)", self._onAxis)
+
+    def _fill(self) -> None:
+        Paths.useBundledServer()
+        from medsam2.core.intensity import PRESETS
+
+        for name, label in (("auto", "Automatic"), ("display", "As displayed")):
+            self._ui.windowSelector.addItem(label, name)
+        for name, window in PRESETS.items():
+            level, width = (window.low + window.high) / 2, window.high - window.low
+            self._ui.windowSelector.addItem(f"CT {name} ({level:g} / {width:g})", name)
+        for name, label in (("percentile", "MR (percentiles)"), ("pet", "PET")):
+            self._ui.windowSelector.addItem(label, name)
+        for name, label in AXES.items():
+            self._ui.axisSelector.addItem(label, name)
+
+    def fromScene(self) -> None:
+        """Shows the choices that the scene holds; takes the volume in view where it holds none."""
+        parameters = self._logic.parameters
+        segmentation = parameters.segmentation
+        self._ui.volumeSelector.setCurrentNode(parameters.volume or _volumeInView())
+        parameters.segmentation = segmentation
+        self._ui.segmentationSelector.setCurrentNode(segmentation)
+        _choose(self._ui.windowSelector, parameters.window)
+        _choose(self._ui.axisSelector, parameters.axis)
+        self._onChanged()
+
+    def _onVolume(self, node: Any) -> None:
+        parameters = self._logic.parameters
+        if node is parameters.volume:
+            return
+        self._logic.cancel()
+        parameters.volume = node
+        parameters.segmentation = None
+        self._ui.segmentationSelector.setCurrentNode(None)
+        if node is not None:
+            slicer.util.setSliceViewerLayers(background=node, fit=True)
+        self._onChanged()
+
+    def _onSegmentation(self, node: Any) -> None:
+        parameters = self._logic.parameters
+        if node is not parameters.segmentation:
+            self._logic.cancel()
+            parameters.segmentation = node
+            self._onChanged()
+
+    def _onWindow(self, index: int) -> None:
+        self._logic.parameters.window = self._ui.windowSelector.itemData(index)
+        self._showWindow()
+
+    def _showWindow(self) -> None:
+        """Sets the display to the chosen window, if asked for; the voxels stay as they are."""
+        from medsam2.core.intensity import PRESETS
+
+        preset = PRESETS.get(self._logic.parameters.window)
+        volume = self._logic.parameters.volume
+        if preset is None or volume is None or not self._ui.windowPreviewCheckBox.checked:
+            return
+        volume.GetDisplayNode().SetAutoWindowLevel(False)
+        volume.GetDisplayNode().SetWindowLevelMinMax(preset.low, preset.high)
+
+    def _onAxis(self, index: int) -> None:
+        self._logic.cancel()
+        self._logic.parameters.axis = self._ui.axisSelector.itemData(index)
+        self._onChanged()
+
+    def showSegmentation(self) -> None:
+        """Shows the segmentation that the logic may have made meanwhile."""
+        made = self._logic.parameters.segmentation
+        if made is not None and self._ui.segmentationSelector.currentNode() is not made:
+            self._ui.segmentationSelector.setCurrentNode(made)
+
+
+def sliceWidgets() -> list[Any]:
+    """All slice views of the layout."""
+    layoutManager = slicer.app.layoutManager()
+    return [layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()]
+
+
+def _choose(selector: qt.QComboBox, data: str) -> None:
+    selector.setCurrentIndex(max(0, selector.findData(data)))
+
+
+def _volumeInView() -> Any:
+    for widget in sliceWidgets():
+        shown = widget.mrmlSliceCompositeNode().GetBackgroundVolumeID()
+        volume = slicer.mrmlScene.GetNodeByID(shown or "")
+        if volume is not None:
+            return volume
+    return None
