@@ -28,12 +28,18 @@ class Compute:
 
     Args:
         openBackend: makes the backend; called in the worker, may take long, may raise.
+        beforeUse: called in the worker before each use of a backend that is open, to bring back a
+            server that has died meanwhile.
 
     Threading: everything but :meth:`forget` in the worker, one call at a time.
     """
 
-    def __init__(self, openBackend: Callable[[], Backend]) -> None:
-        self._openBackend = openBackend
+    def __init__(
+        self,
+        openBackend: Callable[[], Backend],
+        beforeUse: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._openBackend, self._beforeUse = openBackend, beforeUse
         self._backend: Backend | None = None
         self._sessions: dict[Any, Session] = {}
         self._stale = False
@@ -42,12 +48,19 @@ class Compute:
         """Opens a new backend for the next job (the settings changed). Any thread."""
         self._stale = True
 
+    @property
+    def opened(self) -> Backend | None:
+        """The backend, if there is one already. Any thread."""
+        return self._backend
+
     def backend(self) -> Backend:
         """The backend, opened if it is not."""
         if self._stale:
             self.close()
         if self._backend is None:
             self._backend = self._openBackend()
+        else:
+            self._beforeUse()
         return self._backend
 
     def session(

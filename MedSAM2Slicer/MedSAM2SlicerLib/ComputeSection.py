@@ -12,6 +12,7 @@ import slicer
 from . import Backends, Installer
 from .Jobs import Jobs
 from .ModelCache import ModelCache
+from .ModelDialog import ModelDialog
 from .PythonRunner import PythonRunner
 from .Settings import BUNDLED_SERVER, CUSTOM_MODEL, REMOTE_SERVER, THIS_COMPUTER, Settings
 
@@ -32,6 +33,7 @@ class ComputeSection:
         jobs: for what takes long.
         runner: runs pip.
         onChanged: called when another backend is needed from now on.
+        onLooked: called when it is known what is missing.
 
     Threading: main thread only.
     """
@@ -43,15 +45,19 @@ class ComputeSection:
         jobs: Jobs,
         runner: PythonRunner,
         onChanged: Callable[[], None],
+        onLooked: Callable[[], None] = lambda: None,
     ) -> None:
         self._ui, self._settings, self._jobs = ui, settings, jobs
-        self._onChanged = onChanged
+        self._onChanged, self._onLooked = onChanged, onLooked
         self._runner = runner
         self._installer = Installer.Installer(runner, settings)
         self._cache = ModelCache(settings)
-        self._missing: tuple[str, ...] | None = None
+        self.models = ModelDialog(ui.modelsButton, self._cache, settings, self._onModels)
+        self.missing: tuple[str, ...] = ()
+        """Names of the packages that the chosen place still needs, as far as is known."""
         self._fill()
         self._connect()
+        self._lookForMissing()
         self.show()
 
     def _fill(self) -> None:
@@ -72,14 +78,18 @@ class ComputeSection:
         ui.caFile.connect("currentPathChanged(QString)", self._onCaFile)
         ui.setupButton.connect("clicked(bool)", lambda _: self.setUp())
         ui.testButton.connect("clicked(bool)", lambda _: self.test())
+        ui.modelsButton.connect("clicked(bool)", lambda _: self.models.open())
 
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Names of the packages that the chosen place still needs."""
-        if self._missing is None:
-            needed = Backends.missingRequirements(self._settings)
-            self._missing = tuple(requirement.name for requirement in needed)
-        return self._missing
+    def _lookForMissing(self) -> None:
+        """Looks which packages are absent; in the worker, for it reads many small files."""
+        settings = self._settings.snapshot()
+
+        def found(needed: list[Installer.Requirement]) -> None:
+            self.missing = tuple(requirement.name for requirement in needed)
+            self.show()
+            self._onLooked()
+
+        self._jobs.submit(lambda _: Backends.missingRequirements(settings), onDone=found)
 
     def show(self) -> None:
         """Shows the settings as they are."""
@@ -116,7 +126,7 @@ class ComputeSection:
             self.show()
             self._say(str(error))
             return
-        self._missing = None
+        self._lookForMissing()
         self.show()
         self._onChanged()
 
@@ -162,13 +172,27 @@ class ComputeSection:
             self._installer.install(plan, self._say, self._onInstalled)
 
     def _onInstalled(self, error: BaseException | None) -> None:
-        self._missing = None
+        self._lookForMissing()
         self.show()
         if error is not None:
             self._say(str(error))
         elif Installer.restartNeeded():
             self._say("Installed. Restart Slicer to use it.")
         self._onChanged()
+
+    def _onModels(self) -> None:
+        self.show()
+        self._onChanged()
+
+    def describe(self, backend: Any) -> None:
+        """Shows in the section's title what computes, also while it is collapsed."""
+        title = "Compute: " + Backends.describeCompute(self._settings, backend)
+        if self._ui.computeSection.text != title:
+            self._ui.computeSection.text = title
+
+    def close(self) -> None:
+        """Ends downloads."""
+        self.models.close()
 
     def poll(self) -> None:
         """Delivers the installer's lines; called by the panel's timer."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.metadata
 import re
 import sys
 from collections.abc import Callable
@@ -285,9 +284,12 @@ def _heldVersion(name: str, wanted: tuple[Requirement, ...]) -> str:
 
 
 def _installed(name: str) -> str:
+    """A package's version, or empty."""
+    from importlib import metadata
+
     try:
-        return importlib.metadata.version(name) or ""
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(name) or ""
+    except metadata.PackageNotFoundError:
         return ""
 
 

@@ -14,6 +14,7 @@ import vtk
 import slicer
 
 from .Compute import putObjects
+from .Messages import explained
 from .SegmentationBridge import imageOf
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class LivePreview:
 
         unexpected = not isinstance(error, NoPromptError) and isinstance(error, MedSAM2Error)
         if key == self._key and unexpected:
-            self._logic.failed.emit(error)
+            self._logic.failed.emit(explained(error))
 
     def _show(self, workspace: Workspace, index: int, result: SliceResult, key: Any) -> None:
         if key != self._key or workspace.volume.node.GetScene() is None:

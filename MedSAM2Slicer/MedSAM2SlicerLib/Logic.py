@@ -21,6 +21,7 @@ from .Compute import Compute, propagated, putObjects
 from .History import History, Step
 from .Jobs import Job, Jobs
 from .Measures import Measures
+from .Messages import explained
 from .ParameterNode import ParameterNode
 from .Run import Run
 from .SegmentationBridge import createEditorNode, createSegmentation
@@ -38,6 +39,7 @@ class SegmentationLogic:
     Args:
         scene: the MRML scene.
         openBackend: makes the backend, called in the worker thread.
+        beforeUse: see :class:`Compute`.
 
     Signals: ``changed()`` when anything shown may differ; ``sliceWritten(segmentId, index)``;
     ``message(text)`` for the status line; ``failed(error)`` for an error that the user must see.
@@ -45,11 +47,16 @@ class SegmentationLogic:
     Threading: main thread only; :meth:`tick` is to be called every 20 to 50 ms.
     """
 
-    def __init__(self, scene: vtk.vtkObject, openBackend: Callable[[], Backend]) -> None:
+    def __init__(
+        self,
+        scene: vtk.vtkObject,
+        openBackend: Callable[[], Backend],
+        beforeUse: Callable[[], object] = lambda: None,
+    ) -> None:
         Paths.useBundledServer()
         self.scene = scene
         self.jobs = Jobs()
-        self.compute = Compute(openBackend)
+        self.compute = Compute(openBackend, beforeUse)
         self.history = History()
         self.changed, self.sliceWritten = Signal(), Signal()
         self.message, self.failed = Signal(), Signal()
@@ -135,8 +142,12 @@ class SegmentationLogic:
         return self.selectSegment(self._added(name))
 
     def _added(self, name: str | None) -> str:
-        segmentation = self.workspace().segmentation.node.GetSegmentation()
-        return str(segmentation.AddEmptySegment("", name or ""))
+        return self.workspace().segmentation.addSegment(name or "")
+
+    def setStatus(self, segmentId: str, *, completed: bool) -> None:
+        """Marks a segment as in progress or as completed, as Slicer shows it."""
+        self.workspace().segmentation.setStatus(segmentId, completed=completed)
+        self.changed.emit()
 
     # Runs
 
@@ -251,6 +262,8 @@ class SegmentationLogic:
         self.changed.emit()
 
     def _report(self, run: Run, error: BaseException | None) -> None:
+        from medsam2.core.errors import MedSAM2Error
+
         if not run.valid:
             self.message.emit("Stopped: the volume or the segmentation was changed or removed.")
         elif run.cancelled:
@@ -260,8 +273,7 @@ class SegmentationLogic:
             kept = f", {len(run.kept)} of yours kept" if run.kept else ""
             self.message.emit(f"{run.progress.done} slices in {seconds:.1f} s{kept}.")
         else:
-            self.message.emit(str(error))
-            self.failed.emit(error)
+            self.failed.emit(explained(error) if isinstance(error, MedSAM2Error) else error)
 
     def cancel(self) -> None:
         """Ends the run within one slice; what was streamed stays and is one step to undo."""

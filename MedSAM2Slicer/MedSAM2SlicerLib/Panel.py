@@ -11,7 +11,7 @@ from .ComputeSection import ComputeSection
 from .Logic import SegmentationLogic
 from .PythonRunner import PythonRunner
 from .ServerProcess import ServerProcess
-from .Settings import Settings
+from .Settings import BUNDLED_SERVER, Settings
 from .Widget import Widget
 
 
@@ -34,10 +34,15 @@ class Panel:
         self.ui = slicer.util.childWidgetVariables(self.root)
         python = Processes.pythonSlicer(slicer.app.slicerHome)
         self.server = ServerProcess(python)
-        self.logic = SegmentationLogic(slicer.mrmlScene, self._openBackend)
+        self.logic = SegmentationLogic(slicer.mrmlScene, self._openBackend, self._reviveServer)
         self._chosen = self.settings.snapshot()
         self.compute = ComputeSection(
-            self.ui, self.settings, self.logic.jobs, PythonRunner(python), self._onSettings
+            self.ui,
+            self.settings,
+            self.logic.jobs,
+            PythonRunner(python),
+            self._onSettings,
+            self._onLooked,
         )
         self.view = Widget(self.root, self.ui, self.logic, self.compute)
 
@@ -46,6 +51,14 @@ class Panel:
         from . import Backends
 
         return Backends.openBackend(self._chosen, self.server)
+
+    def _reviveServer(self) -> None:
+        """Called in the worker thread: a bundled server that has died is started again."""
+        if self._chosen.mode == BUNDLED_SERVER:
+            self.server.revive()
+
+    def _onLooked(self) -> None:
+        self.view.refreshSoon()
 
     def _onSettings(self) -> None:
         self._chosen = self.settings.snapshot()
@@ -63,4 +76,5 @@ class Panel:
     def cleanup(self) -> None:
         """Called once, when the module is unloaded or Slicer closes."""
         self.view.cleanup()
+        self.compute.close()
         self.server.stop()

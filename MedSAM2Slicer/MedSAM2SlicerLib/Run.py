@@ -127,6 +127,7 @@ class Run:
             if complete and not self._limited:
                 self._clearLeftovers(segmentId)
             self.workspace.credit(segmentId, self._made[segmentId])
+            self.workspace.segmentation.setStatus(segmentId, completed=False)
             self.step.noteFacts(segmentId, self._facts[segmentId], self.workspace.facts(segmentId))
         return self.step
 

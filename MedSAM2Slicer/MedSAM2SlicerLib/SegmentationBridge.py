@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from .VolumeBridge import VolumeBridge
 
 BINARY_LABELMAP = "Binary labelmap"
+TISSUE = (
+    "Segmentation category and type - DICOM master list~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~"
+    "Anatomic codes - DICOM master list~^^~^^"
+)
+"""Slicer's own default terminology; the user changes it in the Segment Editor's table."""
 GRID_TOLERANCE = 1e-3
 """Largest difference in mm or in voxels per axis between two grids that count as one."""
 
@@ -96,6 +101,18 @@ class SegmentationBridge:
     def segment(self, segmentId: str) -> vtk.vtkObject | None:
         """The segment of that id, or None once it was removed."""
         return self.node.GetSegmentation().GetSegment(segmentId)
+
+    def addSegment(self, name: str = "") -> str:
+        """Adds an empty segment of the terminology "Tissue"; returns its id."""
+        segmentId = str(self.node.GetSegmentation().AddEmptySegment("", name))
+        self.segment(segmentId).SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), TISSUE)
+        return segmentId
+
+    def setStatus(self, segmentId: str, *, completed: bool) -> None:
+        """Sets the status that Slicer's Segment Editor shows and filters by."""
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        status = logic.Completed if completed else logic.InProgress
+        logic.SetSegmentStatus(self.segment(segmentId), status)
 
     def _labels_kji(self, segmentId: str) -> tuple[np.ndarray, tuple[slice, slice, slice]] | None:
         """A view of the labels that the segment shares, and where in the volume they lie."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import http.client
 import json
 import secrets
 import threading
@@ -235,6 +234,8 @@ class ServerProcess:
 
     def _askReady(self) -> tuple[int, str]:
         """Asks whether a job could start now; returns HTTP's status and the server's reason."""
+        import http.client
+
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
         with contextlib.closing(connection):
             try:

@@ -7,6 +7,7 @@ refreshes are joined, so that a slice that arrives costs one of them at most eve
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ import slicer
 from . import PromptNodes
 from .Choices import Choices, sliceWidgets
 from .ComputeSection import ComputeSection
+from .ExportSection import ExportSection
 from .LivePreview import LivePreview
 from .Logic import SegmentationLogic
 from .Presenter import Appearance, Situation, present
@@ -63,6 +65,7 @@ class Widget:
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MILLISECONDS)
         self._timer.connect("timeout()", self._tick)
+        self.export = ExportSection(root, ui, logic, self._attempt)
         self.choices = Choices(ui, logic, self.refreshSoon)
         self._connect()
 
@@ -177,7 +180,15 @@ class Widget:
         self.refreshSoon()
 
     def _onFailed(self, error: BaseException) -> None:
-        self._message, self._isError = str(error), True
+        from medsam2.core.errors import MedSAM2Error
+
+        text = str(error)
+        if not isinstance(error, MedSAM2Error):
+            logging.getLogger("MedSAM2Slicer").error("unexpected", exc_info=error)
+            text = (
+                f"Something went wrong inside ({type(error).__name__}: {text}); see Slicer's log."
+            )
+        self._message, self._isError = text, True
         self.refreshSoon()
 
     # Prompts
@@ -270,6 +281,7 @@ class Widget:
     def refresh(self) -> None:
         """Shows the facts as they are now."""
         self._stale, self._refreshed = False, time.monotonic()
+        self.compute.describe(self.logic.compute.opened)
         self._show(present(self._situation()))
 
     def _situation(self) -> Situation:
