@@ -18,6 +18,7 @@ import slicer
 from . import PromptNodes
 from .Choices import Choices, sliceWidgets
 from .ComputeSection import ComputeSection
+from .EditorSection import EditorSection
 from .ExportSection import ExportSection
 from .LivePreview import LivePreview
 from .Logic import SegmentationLogic
@@ -65,6 +66,7 @@ class Widget:
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MILLISECONDS)
         self._timer.connect("timeout()", self._tick)
+        self.editor = EditorSection(ui.editorWidget, logic)
         self.export = ExportSection(root, ui, logic, self._attempt)
         self.choices = Choices(ui, logic, self.refreshSoon)
         self._connect()
@@ -117,15 +119,14 @@ class Widget:
         self._watchScene()
         self._timer.start()
         self.shortcuts.install([self.root, *sliceWidgets()])
-        self.ui.editorWidget.setupViewObservations()
+        self.editor.enter()
         self.choices.fromScene()
 
     def exit(self) -> None:
         """Ends placing, painting and keys; a run goes on."""
         self.tools.stop()
         self.shortcuts.uninstall()
-        self.ui.editorWidget.setActiveEffectByName("")
-        self.ui.editorWidget.removeViewObservations()
+        self.editor.exit()
 
     def cleanup(self) -> None:
         """Lets go of everything; called once, when the module is unloaded."""
@@ -198,7 +199,7 @@ class Widget:
         wasOn = self.tools.current == tool
         self.tools.stop()
         if not wasOn:
-            self.ui.editorWidget.setActiveEffectByName("")
+            self.editor.stop()
             self._attempt(self.tools.start, tool)
 
     # Slices
@@ -317,6 +318,7 @@ class Widget:
         except Exception as error:  # noqa: BLE001 (shown in the status line)
             return {"message": str(error), "isError": True}
         self.choices.showSegmentation()
+        self.editor.show()
         self._showRows(workspace.segmentation.segmentIds)
         segmentId, index = self.logic.currentSegment(), self.sliceInView()
         states = self._states()

@@ -1,0 +1,72 @@
+"""The embedded Segment Editor: painting and erasing on the same segments, with the module's undo.
+
+The editor works on a Segment Editor node of the module's own, so that it takes nothing from the
+Segment Editor module's state; its own undo is off, since it would know neither prompts nor locks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .Logic import SegmentationLogic
+
+EFFECTS = (
+    "Paint",
+    "Draw",
+    "Erase",
+    "Scissors",
+    "Islands",
+    "Smoothing",
+    "Margin",
+    "Logical operators",
+)
+"""Shown in this order; Slicer's other effects are left out."""
+
+
+class EditorSection:
+    """Keeps the editor on what the module works on.
+
+    Args:
+        editor: the qMRMLSegmentEditorWidget.
+        logic: whose volume, segmentation and current segment it shares.
+
+    Threading: main thread only.
+    """
+
+    def __init__(self, editor: Any, logic: SegmentationLogic) -> None:
+        self._editor, self._logic = editor, logic
+        self._known: tuple[Any, ...] = ()
+        editor.undoEnabled = False
+        editor.setEffectNameOrder(list(EFFECTS))
+        editor.unorderedEffectsVisible = False
+        editor.connect("currentSegmentIDChanged(QString)", self._onSegment)
+
+    def enter(self) -> None:
+        """Lets the active effect see the mouse in the views."""
+        self._editor.setupViewObservations()
+
+    def exit(self) -> None:
+        """Puts the brush away."""
+        self.stop()
+        self._editor.removeViewObservations()
+
+    def stop(self) -> None:
+        """Ends the active effect, for a prompt tool to take the mouse."""
+        self._editor.setActiveEffectByName("")
+
+    def show(self) -> None:
+        """Makes the editor show the module's choices; costs nothing where they are the same."""
+        parameters = self._logic.parameters
+        wanted = (parameters.editor, parameters.segmentation, parameters.volume)
+        if wanted == self._known:
+            return
+        self._known = wanted
+        node, segmentation, volume = wanted
+        self._editor.setMRMLSegmentEditorNode(node)
+        if node is not None:
+            self._editor.setSegmentationNode(segmentation)
+            self._editor.setSourceVolumeNode(volume)
+
+    def _onSegment(self, segmentId: str) -> None:
+        if segmentId and segmentId != self._logic.parameters.segmentId:
+            self._logic.selectSegment(segmentId)

@@ -1,0 +1,65 @@
+"""Corrections with the embedded Segment Editor's brush."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import standin
+from fake_backend import FakeBackend
+from module_user import User
+
+
+@pytest.fixture
+def a_user(a_slicer, a_volume):
+    user = User(a_slicer, FakeBackend)
+    user.choose(a_volume("axial"))
+    user.draw_box(12, (8, 10, 32, 38), (8, 16))
+    user.run()
+    return user
+
+
+def stroke(user, index, effect):
+    widget = user.view_showing(index)
+    user.ui.editorWidget.setActiveEffectByName(effect)
+    standin.mouse.drag(widget, [user.point(index, 5, 6), user.point(index, 5, 16)])
+    user.ui.editorWidget.setActiveEffectByName("")
+    user.settle()
+
+
+def test_a_stroke_of_the_brush_is_kept_by_the_next_update(a_user):
+    before = a_user.masks()
+    stroke(a_user, 12, "Paint")
+    painted = a_user.masks()
+    assert painted[12].sum() > before[12].sum()
+    assert 12 in a_user.workspace.locked(a_user.segment_id)
+    a_user.run("both")
+    assert np.array_equal(a_user.masks()[12], painted[12])
+
+
+def test_a_stroke_is_one_step_to_undo(a_user):
+    before = a_user.masks()
+    stroke(a_user, 12, "Paint")
+    a_user.press("undo")
+    a_user.settle()
+    assert all(np.array_equal(mask, before[index]) for index, mask in a_user.masks().items())
+    assert a_user.workspace.locked(a_user.segment_id) == set()
+
+
+def test_the_brush_and_the_prompt_tools_take_turns_with_the_mouse(a_user):
+    a_user.ui.editorWidget.setActiveEffectByName("Paint")
+    a_user.press("inside")
+    assert a_user.ui.editorWidget.activeEffect() is None
+    before = a_user.masks()
+    a_user.click(12, (20, 24))
+    a_user.view.tools.stop()
+    a_user.settle()
+    assert all(np.array_equal(mask, before[index]) for index, mask in a_user.masks().items())
+
+
+def test_a_segment_chosen_in_the_editor_is_the_current_one(a_user):
+    first = a_user.segment_id
+    a_user.press("addSegment")
+    assert a_user.segment_id != first
+    a_user.ui.editorWidget.setCurrentSegmentID(first)
+    a_user.settle()
+    assert a_user.segment_id == first
