@@ -85,7 +85,7 @@ def openBackend(
             msg = "The bundled server needs a ServerProcess."
             raise TypeError(msg)
         model, checkpoint = settings.chosenModel()
-        options = ServerOptions(model, checkpoint, settings.device)
+        options = ServerOptions(model, checkpoint, settings.device, settings.featureCacheMegabytes)
         serverProcess.start(options, report, cancelled)
         return _bundled(serverProcess, patienceSeconds or BUNDLED_PATIENCE_SECONDS)
 
@@ -120,7 +120,9 @@ def _local(settings: Settings, report: Callable[[str], None]) -> Backend:
     from medsam2.engine.backend import LocalBackend
     from medsam2.models.load import load_model
 
-    return LocalBackend(load_model(model, checkpoint=checkpoint), settings.device)
+    kept = settings.featureCacheMegabytes << 20
+    loaded = load_model(model, checkpoint=checkpoint)
+    return LocalBackend(loaded, settings.device, feature_bytes=kept or None)
 
 
 def _remote(settings: Settings, patienceSeconds: float) -> RemoteBackend:

@@ -42,16 +42,19 @@ class ServerOptions:
         model: a name of the registry.
         checkpoint: the user's own weights for it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        featureMegabytes: how much to keep of encoded slices; 0 lets the engine choose.
     """
 
     model: str = "litemedsam"
     checkpoint: Path | None = None
     device: str = "auto"
+    featureMegabytes: int = 0
 
     def arguments(self) -> list[str]:
         """For the command line."""
         own = ["--checkpoint", str(self.checkpoint)] if self.checkpoint is not None else []
-        return ["--model", self.model, "--device", self.device, *own]
+        kept = ["--feature-cache", str(self.featureMegabytes)] if self.featureMegabytes else []
+        return ["--model", self.model, "--device", self.device, *own, *kept]
 
 
 class ServerProcess:

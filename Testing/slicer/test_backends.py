@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from certificates import Authority
 from compute_rooms import (
@@ -97,6 +98,17 @@ def test_the_bundled_server_gives_the_same_masks_also_after_it_was_killed_in_mid
         assert masks(session) == expected
     with opened(Backends.openBackend(tiny("bundled-server"), bundled)) as session:
         assert masks(session) == expected
+
+
+def test_the_size_of_the_feature_cache_reaches_the_engine_here_and_in_the_server(bundled):
+    settings = tiny("this-computer")
+    settings.featureCacheMegabytes = 64
+    with contextlib.closing(Backends.openBackend(settings)) as backend:
+        assert backend.compute.feature_bytes == 64 << 20
+    settings.mode = "bundled-server"
+    with contextlib.closing(Backends.openBackend(settings, bundled)):
+        command = " ".join(psutil.Process(bundled.pid).cmdline())
+        assert "--feature-cache 64" in command
 
 
 def test_the_status_line_says_where_with_which_model_on_which_device():

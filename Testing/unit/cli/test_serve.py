@@ -65,6 +65,20 @@ def test_a_short_token_is_refused_and_not_repeated(
     assert "swordfish" not in result.stderr
 
 
+def test_a_server_whose_parent_is_gone_before_it_listens_ends_at_once() -> None:
+    command = [sys.executable, "-m", "medsam2", "serve", "--port", "0", "--model", "tiny-random"]
+    result = subprocess.run(
+        [*command, "--exit-with-parent"],
+        env={**os.environ, "MEDSAM2_TOKEN": "x" * 40},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without a signal")
 def test_a_first_start_makes_a_token_and_the_next_one_keeps_it(tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path)}

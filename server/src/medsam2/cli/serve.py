@@ -58,6 +58,13 @@ MANY: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
     help="Side of the model's input, for SAM2 models.",
 )
 @click.option(
+    "--feature-cache",
+    "feature_megabytes",
+    type=click.IntRange(min=64),
+    metavar="MB",
+    help="How much to keep of encoded slices; by default what suits the device.",
+)
+@click.option(
     "--token-file",
     type=click.Path(path_type=Path),
     metavar="FILE",

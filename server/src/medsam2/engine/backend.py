@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from medsam2.core.backend import Backend, ModelInfo, SessionOptions
 from medsam2.core.errors import SessionClosedError
 from medsam2.core.intensity import resolve_window
@@ -24,14 +26,23 @@ class LocalBackend(Backend):
         loaded: a model with its weights.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32`` or ``bf16``.
+        feature_bytes: how much to keep of encoded slices; None takes what suits the device.
 
     Raises:
         DeviceError: the device isn't there.
     """
 
-    def __init__(self, loaded: LoadedModel, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        device: str = "auto",
+        precision: str = "auto",
+        feature_bytes: int | None = None,
+    ) -> None:
         self._loaded = loaded
         self._compute = choose_compute(device, precision)
+        if feature_bytes is not None:
+            self._compute = dataclasses.replace(self._compute, feature_bytes=feature_bytes)
         self._features = FeatureCache(self._compute.feature_bytes)
         self._model: Model | None = make_model(loaded, self._compute)
 

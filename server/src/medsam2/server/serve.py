@@ -46,10 +46,14 @@ class Server(uvicorn.Server):
         self._announce = announce
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._abandoned = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Opens the port and says so."""
         self._loop = asyncio.get_running_loop()
+        if self._abandoned:
+            self.should_exit = True
+            return
         if self.config.is_ssl:
             limit_handshakes(self._loop, self._service.limits)
         await super().startup(sockets)
@@ -67,7 +71,8 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self.end)
 
     def abandon(self) -> None:
-        """Stops without waiting for jobs, whose results nobody will fetch; for any thread."""
+        """Stops without waiting for jobs, whose results nobody will fetch; any thread, any time."""
+        self._abandoned = True
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._stop)

@@ -75,6 +75,7 @@ class ModelChoice:
     device: str = "auto"
     precision: str = "auto"
     image_size: int | None = None
+    feature_megabytes: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,9 @@ def local_backend(choice: ModelChoice) -> Backend:
     from medsam2.models.load import load_model
 
     loaded = load_model(choice.model, checkpoint=choice.checkpoint, image_size=choice.image_size)
-    return LocalBackend(loaded, choice.device, choice.precision)
+    megabytes = choice.feature_megabytes
+    feature_bytes = None if megabytes is None else megabytes << 20
+    return LocalBackend(loaded, choice.device, choice.precision, feature_bytes)
 
 
 def work(connection: Connection, factory: str, choice: ModelChoice) -> None:
