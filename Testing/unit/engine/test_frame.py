@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from medsam2.core.intensity import Window
@@ -35,6 +35,7 @@ def test_a_point_and_its_pixel_go_to_the_same_place_however_the_slice_is_turned(
     plane = np.zeros(shape_rc, np.float32)
     plane[point_rc] = 1.0
     image = frame.image(plane, Window(0, 1))[0].numpy()
+    assume(image.any())  # pixels a hundred times as long as wide fall between those of the model
     weights = image / image.sum()
     rows, columns = np.mgrid[:96, :96]
     centre = (weights * rows).sum(), (weights * columns).sum()
