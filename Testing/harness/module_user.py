@@ -46,10 +46,16 @@ class User:
         self.ui.volumeSelector.setCurrentNode(volume)
         self.settle()
 
-    def settle(self, seconds: float = 0.8) -> None:
-        """Does nothing until the module has taken up all that was done."""
+    def settle(self, seconds: float = 0.0) -> None:
+        """Does nothing until the module has taken up all that was done.
+
+        Its timers would look again after a while; here they look at once, and twice, since what
+        still moves at the first look is left for the second.
+        """
         standin.pump(seconds)
-        assert standin.pump(PATIENCE_SECONDS, until=lambda: not self.logic.busy)
+        for _ in range(2):
+            self.logic.settle()
+            assert standin.pump(PATIENCE_SECONDS, until=lambda: not self.logic.busy)
         standin.pump(0.1)
 
     def press(self, name: str) -> None:

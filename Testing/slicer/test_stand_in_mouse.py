@@ -151,6 +151,7 @@ def test_keys_reach_the_view_and_the_shortcuts_of_what_has_the_focus(a_slicer, a
     mouse.key(view, "n")
     mouse.key(view, "Ctrl+Z")
     mouse.key(elsewhere, "Ctrl+Z")
+    assert a_slicer.app.keyboardModifiers() == qt.Qt.NoModifier
     interactor.RemoveObserver(tag)
     shortcut.delete()
     elsewhere.delete()
@@ -199,6 +200,35 @@ def test_a_drag_with_the_brush_paints_the_current_segment_on_that_slice(an_edito
     area_mm2 = painted.sum() * 0.8 * 0.8
     assert area_mm2 == pytest.approx(12 * 4 + np.pi * 4, rel=0.15)
     assert not mask_kji("two").any()
+
+
+def test_the_brush_paints_under_the_mouse_in_a_tilted_and_moved_volume(a_slicer, a_shown_volume):
+    import slicer
+
+    volume = a_shown_volume("oblique", transformed=True)
+    node = a_slicer.scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.GetSegmentation().AddEmptySegment("one")
+    editor = slicer.qMRMLSegmentEditorWidget()
+    editor.setMRMLScene(a_slicer.scene)
+    editor.setMRMLSegmentEditorNode(a_slicer.scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
+    editor.setSegmentationNode(node)
+    editor.setSourceVolumeNode(volume)
+    editor.setupViewObservations()
+    view = a_slicer.sliceWidget("Red")
+    centre_ras = [view.mrmlSliceNode().GetSliceToRAS().GetElement(axis, 3) for axis in range(3)]
+    paint(editor, view, centre_ras, centre_ras, diameter=6)
+    editor.removeViewObservations()
+    painted_kji = np.argwhere(slicer.util.arrayFromSegmentBinaryLabelmap(node, "one", volume))
+    middle_ijk = [*painted_kji.mean(axis=0)[::-1], 1.0]
+    found_ras = (
+        volumes.add_transform(a_slicer.scene)
+        .GetMatrixTransformToParent()
+        .MultiplyPoint((volumes.affine("oblique") @ middle_ijk).tolist())
+    )
+    np.testing.assert_allclose(found_ras[:3], centre_ras, atol=0.5)
+    editor.delete()
 
 
 def test_the_eraser_takes_away_what_it_passes_over(an_editor):
@@ -255,6 +285,17 @@ def test_an_editor_without_undo_keeps_no_states(an_editor):
     painted = mask_kji()
     editor.undo()
     np.testing.assert_array_equal(mask_kji(), painted)
+    editor.undoEnabled = True
+    editor.undo()
+    np.testing.assert_array_equal(mask_kji(), painted)
+
+
+def test_what_lies_under_the_brush_is_not_dragged(an_editor, a_slicer):
+    editor, view, _ = an_editor
+    node = start_placing(a_slicer, "vtkMRMLMarkupsFiducialNode")
+    mouse.click(view, near(3, 3))
+    paint(editor, view, near(3, 3), near(-5, 1))
+    np.testing.assert_allclose(placed_ras(node), [near(3, 3)], atol=PIXEL_MM)
 
 
 def test_whoever_places_markups_does_not_paint(an_editor, a_slicer):

@@ -239,3 +239,22 @@ def test_processes_that_use_it_side_by_side_end_quietly(a_slicer):
     assert [process.returncode for process in processes] == [0, 0]
     said = "".join(text for output in outputs for text in output)
     assert not [word for word in ("Fatal", "leak", "Traceback", "ERR|") if word in said], said
+
+
+HEADLESS = """
+import sys
+import standin
+assert not {"vtk", "slicer", "numpy", "PySide6"} & set(sys.modules)
+scene = standin.boot_headless().scene
+import slicer
+assert slicer.app.mrmlScene() is scene
+assert slicer.modules.segmentations.logic() is not None
+assert "PySide6" not in sys.modules
+standin.boot()
+assert slicer.mrmlScene is scene is slicer.app.mrmlScene()
+"""
+
+
+def test_the_scene_alone_needs_no_qt(a_slicer):
+    harness = Path(standin.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", HEADLESS], cwd=harness, check=True, timeout=120)

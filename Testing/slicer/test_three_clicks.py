@@ -86,11 +86,11 @@ def test_twenty_steps_can_be_undone_and_done_again(a_user):
         states.append(a_user.masks())
     for state in reversed(states[:-1]):
         a_user.press("undo")
-        a_user.settle(0.4)
+        a_user.settle()
         assert np.array_equal(a_user.masks()[12], state[12])
     for state in states[1:]:
         a_user.press("redo")
-        a_user.settle(0.4)
+        a_user.settle()
         assert np.array_equal(a_user.masks()[12], state[12])
 
 
