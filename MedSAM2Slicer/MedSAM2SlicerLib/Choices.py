@@ -10,6 +10,8 @@ import qt
 import slicer
 
 from . import Paths
+from .Bridges import TIME
+from .CineBridge import browserOf, planeInView
 from .Logic import SegmentationLogic
 
 AXES = {
@@ -62,7 +64,7 @@ class Choices:
         parameters.segmentation = segmentation
         self._ui.segmentationSelector.setCurrentNode(segmentation)
         _choose(self._ui.windowSelector, parameters.window)
-        _choose(self._ui.axisSelector, parameters.axis)
+        self._offerTime()
         self._onChanged()
 
     def _onVolume(self, node: Any) -> None:
@@ -73,6 +75,7 @@ class Choices:
         parameters.volume = node
         parameters.segmentation = None
         self._ui.segmentationSelector.setCurrentNode(None)
+        self._offerTime()
         if node is not None:
             slicer.util.setSliceViewerLayers(background=node, fit=True)
         self._onChanged()
@@ -100,9 +103,32 @@ class Choices:
         volume.GetDisplayNode().SetWindowLevelMinMax(preset.low, preset.high)
 
     def _onAxis(self, index: int) -> None:
+        parameters = self._logic.parameters
+        wanted = self._ui.axisSelector.itemData(index)
         self._logic.cancel()
-        self._logic.parameters.axis = self._ui.axisSelector.itemData(index)
+        if (wanted == TIME) != (
+            parameters.axis == TIME
+        ):  # masks of frames are another segmentation
+            parameters.segmentation = None
+            self._ui.segmentationSelector.setCurrentNode(None)
+        if wanted == TIME:
+            views = [widget.mrmlSliceNode() for widget in sliceWidgets()]
+            parameters.plane = planeInView(parameters.volume, views).name
+        parameters.axis = wanted
         self._onChanged()
+
+    def _offerTime(self) -> None:
+        """Offers time where the volume shows the frames of a sequence."""
+        selector, parameters = self._ui.axisSelector, self._logic.parameters
+        known = selector.findData(TIME)
+        isSequence = browserOf(parameters.volume) is not None
+        if isSequence and known < 0:
+            selector.addItem("Time (frames of the sequence)", TIME)
+        elif known >= 0 and not isSequence:
+            selector.removeItem(known)
+        if not isSequence and parameters.axis == TIME:
+            parameters.axis = "auto"
+        _choose(selector, parameters.axis)
 
     def showSegmentation(self) -> None:
         """Shows the segmentation that the logic may have made meanwhile."""

@@ -107,7 +107,7 @@ class LivePreview:
         segmentation.RemoveAllSegments()
         if mask_rc.any():
             segmentId = segmentation.AddEmptySegment("preview", "Preview", OUTLINE)
-            image = imageOf(workspace.volume, workspace.axis, index, mask_rc)
+            image = imageOf(*workspace.volume.inSpace(workspace.axis, index), mask_rc)
             slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
                 image, node, segmentId
             )
@@ -136,8 +136,9 @@ class LivePreview:
         from .SegmentationBridge import SegmentationBridge
 
         workspace = self._logic.workspace()
-        bridge = SegmentationBridge(self._node, workspace.volume, self._logic.parameters.editor)
-        return bridge.readSlice("preview", workspace.axis, self._key[3])
+        volume, axis, index = workspace.volume.inSpace(workspace.axis, self._key[3])
+        bridge = SegmentationBridge(self._node, volume, self._logic.parameters.editor)
+        return bridge.readSlice("preview", axis, index)
 
     def clear(self) -> None:
         """Takes the outline away and gives up what is being predicted."""

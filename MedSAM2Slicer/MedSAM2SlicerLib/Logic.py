@@ -16,6 +16,7 @@ import vtk
 import slicer
 
 from . import Paths
+from .Bridges import chosenAxis, newSegmentation
 from .Chores import Chore, Chores
 from .Compute import Compute, propagated, putObjects
 from .History import History, Step
@@ -24,7 +25,7 @@ from .Measures import Measures
 from .Messages import explained
 from .ParameterNode import ParameterNode
 from .Run import Run
-from .SegmentationBridge import createEditorNode, createSegmentation
+from .SegmentationBridge import createEditorNode
 from .Signal import Signal
 from .SliceStates import SliceState, sliceStates
 from .Workspace import Workspace
@@ -42,7 +43,8 @@ class SegmentationLogic:
         beforeUse: see :class:`Compute`.
 
     Signals: ``changed()`` when anything shown may differ; ``sliceWritten(segmentId, index)``;
-    ``message(text)`` for the status line; ``failed(error)`` for an error that the user must see.
+    ``moved()`` when another frame of a sequence is shown; ``message(text)`` for the status line;
+    ``failed(error)`` for an error that the user must see.
 
     Threading: main thread only; :meth:`tick` is to be called every 20 to 50 ms.
     """
@@ -58,7 +60,7 @@ class SegmentationLogic:
         self.jobs = Jobs()
         self.compute = Compute(openBackend, beforeUse)
         self.history = History()
-        self.changed, self.sliceWritten = Signal(), Signal()
+        self.changed, self.sliceWritten, self.moved = Signal(), Signal(), Signal()
         self.message, self.failed = Signal(), Signal()
         self.run: Run | None = None
         self.scores: dict[tuple[str, int], float] = {}
@@ -90,31 +92,34 @@ class SegmentationLogic:
         if volume is None or volume.GetImageData() is None:
             msg = "Load a volume and select it first."
             raise NoPromptError(msg)
+        axis = chosenAxis(parameters)
         if parameters.segmentation is None:
-            parameters.segmentation = createSegmentation(volume)
+            parameters.segmentation = newSegmentation(volume, axis)
         if parameters.editor is None:
             parameters.editor = createEditorNode(self.scene)
-        axis = self._chosenAxis(parameters)
         key = (volume, parameters.segmentation, parameters.editor, axis)
-        if self._workspace is None or self._workspaceKey != key:
+        held = self._workspace
+        if held is None or self._workspaceKey != key or not held.inPlace:
+            self._closeWorkspace()
             self._workspace = Workspace(*key)
             self._workspaceKey = key
+            self._workspace.volume.moved.connect(self.moved.emit)
             self.history.clear()
             self.scores.clear()
             self.replaced.clear()
             self.measures.clear()
         return self._workspace
 
-    def _chosenAxis(self, parameters: ParameterNode) -> Any:
-        from medsam2.core.geometry import SliceAxis
-
-        return None if parameters.axis == "auto" else SliceAxis.parse(parameters.axis)
+    def _closeWorkspace(self) -> None:
+        if self._workspace is not None:
+            self._workspace.close()
+        self._workspace = self._workspaceKey = None
 
     def forgetWorkspace(self) -> None:
         """Lets go of the nodes of a scene that closes; a run is cancelled."""
         self.cancel()
         self.run = None
-        self._workspace = self._workspaceKey = None
+        self._closeWorkspace()
         self.chores.clear()
         self.history.clear()
         self.changed.emit()
@@ -142,7 +147,7 @@ class SegmentationLogic:
         return self.selectSegment(self._added(name))
 
     def _added(self, name: str | None) -> str:
-        return self.workspace().segmentation.addSegment(name or "")
+        return self.workspace().addSegment(name or "")
 
     def setStatus(self, segmentId: str, *, completed: bool) -> None:
         """Marks a segment as in progress or as completed, as Slicer shows it."""
@@ -172,8 +177,8 @@ class SegmentationLogic:
             return None
         workspace = self.workspace()
         chosen = list(segmentIds) if segmentIds is not None else [self.currentSegment()]
-        limited = direction != "both" or any(workspace.sliceRange(s) for s in chosen)
-        run = Run(workspace, chosen, "Segment", limited=limited)
+        limited = [s for s in chosen if direction != "both" or workspace.sliceRange(s)]
+        run = Run(workspace, chosen, "Segment", limited)
         self.run = run
         self._settled(lambda: self._start(run, direction))
         self.changed.emit()
@@ -190,19 +195,20 @@ class SegmentationLogic:
         from medsam2.core.backend import Direction
 
         workspace = run.workspace
-        if run.cancelled:
+        if run.cancelled or not run.valid:
             self._ended(run, None)
             return
         try:
+            run.prepare()
             objects = {
                 workspace.objectId(segmentId): workspace.objectPrompts(segmentId)
                 for segmentId in run.segmentIds
             }
+            opening = self.opening(workspace)
         except Exception as error:  # noqa: BLE001 (the panel shows it, as it shows the worker's)
             self._ended(run, error)
             return
         _hideSurfaces(workspace.segmentation.node)
-        opening = self.opening(workspace)
 
         def work(job: Job) -> None:
             session = self.compute.session(*opening)
@@ -246,20 +252,31 @@ class SegmentationLogic:
         self.changed.emit()
 
     def _ended(self, run: Run, error: BaseException | None) -> None:
-        if run is not self.run:
-            return
-        self.run = None
-        if run.valid:
-            step = run.finish(complete=error is None and not run.cancelled)
-            self.history.record(step)
-            self.scores.update(run.scores)
-            self.replaced = {
-                (segmentId, index): before
-                for (segmentId, _, index), (before, after) in step.slices.items()
-                if before and before != after
-            }
+        if run is self.run:
+            self.chores.add(self._ending(run, error))
+
+    def _ending(self, run: Run, error: BaseException | None) -> Chore:
+        """Closes the run's step; one whose nodes went, or are no longer worked on, leaves none."""
+        try:
+            if run.workspace.intact:
+                yield from run.finish(complete=error is None and not run.cancelled and run.valid)
+        finally:
+            if run is self.run:
+                self.run = None
+        if run.workspace.intact and run.workspace is self._workspace:
+            self._record(run)
         self._report(run, error)
         self.changed.emit()
+
+    def _record(self, run: Run) -> None:
+        self.history.record(run.step)
+        self.scores.update(run.scores)
+        others = {key: held for key, held in self.replaced.items() if key[0] not in run.segmentIds}
+        self.replaced = others | {
+            (segmentId, index): before
+            for (segmentId, _, index), (before, after) in run.step.slices.items()
+            if before and before != after
+        }
 
     def _report(self, run: Run, error: BaseException | None) -> None:
         from medsam2.core.errors import MedSAM2Error
@@ -352,9 +369,13 @@ class SegmentationLogic:
     def removePrompts(self) -> None:
         """Takes all prompts of the current segment away; locked slices stay."""
         workspace, segmentId = self.workspace(), self.currentSegment()
-        for node in workspace.prompts.nodes(segmentId):
-            workspace.prompts.remove(node)
-        self._settled(self.changed.emit, label="Remove prompts")
+
+        def act() -> None:
+            for node in workspace.prompts.nodes(segmentId):
+                workspace.prompts.remove(node)
+            self._settled(self.changed.emit, label="Remove prompts")
+
+        self._settled(act)
 
     def undo(self) -> None:
         """Takes the last step back; ignored during a run."""
@@ -373,13 +394,20 @@ class SegmentationLogic:
             self.chores.addNext(self._applying(step))
 
     def _applying(self, step: Step) -> Chore:
+        for segmentId, _, index in step.slices:
+            self.replaced.pop((segmentId, index), None)
+            self.scores.pop((segmentId, index), None)
         yield from self.workspace().apply(step)
         self.changed.emit()
 
     def settle(self) -> None:
         """Takes up what the user did in the scene since: strokes, moved handles, new points."""
-        if self._workspace is not None and self.run is None and not self.chores:
+        if self._workspace is None or self.run is not None or self.chores:
+            return
+        if self._workspace.intact:
             self.chores.add(self._settling(self._workspace, "Edit", patiently=True))
+        else:
+            self.forgetWorkspace()
 
     def _settled(self, act: Callable[[], None], label: str = "Edit") -> None:
         """Calls ``act`` once the user's own changes are taken up and all chores before are done."""
@@ -389,7 +417,7 @@ class SegmentationLogic:
     def _settling(self, workspace: Workspace, label: str, *, patiently: bool) -> Chore:
         step = Step(label)
         yield from workspace.observe(step, patiently=patiently)
-        if step.changed:
+        if step.changed and workspace is self._workspace:
             self.history.record(step)
             self.changed.emit()
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from .Chores import Chore, Chores
     from .Workspace import Workspace
 
-Measured = tuple[float, float]
-"""Volume in ml and longest diameter in mm."""
+Measured = tuple[float | None, float]
+"""Volume in ml, None for masks through time, and longest diameter in mm."""
 
 
 class Measures:
@@ -51,7 +51,8 @@ class Measures:
             voxels += int(mask_rc.sum())
             diameter = max(diameter, longestDiameter(mask_rc, workspace.spacing_rc))
             yield
-        self._known[segmentId] = (version, (millilitres(voxels, workspace.spacing_ijk), diameter))
+        ml = millilitres(voxels, workspace.spacing_ijk) if workspace.volume.isSpatial else None
+        self._known[segmentId] = (version, (ml, diameter))
         self._onMeasured()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import slicer
 
-from . import Paths, Processes
+from . import Icons, Paths, Processes
 from .ComputeSection import ComputeSection
 from .Logic import SegmentationLogic
 from .PythonRunner import PythonRunner
@@ -32,6 +32,7 @@ class Panel:
         layout.addWidget(self.root)
         self.root.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(self.root)
+        Icons.setIcons(self.ui)
         python = Processes.pythonSlicer(slicer.app.slicerHome)
         self.server = ServerProcess(python)
         self.logic = SegmentationLogic(slicer.mrmlScene, self._openBackend, self._reviveServer)

@@ -70,7 +70,9 @@ class ParameterNode:
     editor = _Reference("SegmentEditor")
     segmentId = _Choice("SegmentID", "")
     axis = _Choice("Axis", "auto")
-    """``auto``, ``i``, ``j`` or ``k``."""
+    """``auto``, ``i``, ``j``, ``k`` or ``time``."""
+    plane = _Choice("Plane", "")
+    """The slice that is followed through time, as ``K 10``; empty takes the middle one."""
     window = _Choice("Window", "auto")
     """A preset's name, ``display``, or ``LOW:HIGH``."""
     model = _Choice("Model", "")

@@ -1,8 +1,9 @@
 """Placing prompts by mouse: Slicer's own place mode, and what is done once a box is placed.
 
-A box drawn by two clicks knows nothing of its depth, and Slicer aligns it with the patient. It is
-turned onto the volume's axes and made as deep as it is wide on average, which the user then adjusts;
-a slice box gets the one slice it was drawn on.
+A box drawn by two clicks knows nothing of its depth, and Slicer aligns it with the patient, whatever
+the view shows. It is made anew from the rectangle that was drawn: turned onto the volume's axes and as
+deep as it is wide on average, which the user then adjusts; a slice box gets the one slice it was drawn
+on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import vtk
 import slicer
 
 from . import PromptNodes
+from .VolumeBridge import cornersOf
 
 if TYPE_CHECKING:
     from medsam2.core.geometry import SliceAxis
@@ -40,6 +42,8 @@ class Placement:
         self._observed: list[tuple[vtk.vtkObject, int]] = []
         self.tool = ""
         """The tool that is placing, or empty."""
+        self.clicks: list[tuple[vtk.vtkObject, np.ndarray]] = []
+        """The slice node and the world point of each click in a slice view."""
 
     def start(self, node: vtk.vtkObject, tool: str, *, persistent: bool) -> None:
         """Lets the next clicks in any view place the node's points.
@@ -50,6 +54,7 @@ class Placement:
             persistent: whether it goes on after the first; otherwise the node's last point ends it.
         """
         self.stop()
+        self.clicks = []
         selection = self._scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
         interaction = self._scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
         selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
@@ -59,6 +64,8 @@ class Placement:
         interaction.SetCurrentInteractionMode(interaction.Place)
         tag = interaction.AddObserver(interaction.InteractionModeChangedEvent, self._modeChanged)
         self._observed.append((interaction, tag))
+        tag = node.AddObserver(node.PointPositionDefinedEvent, self._clicked)
+        self._observed.append((node, tag))
 
     def stop(self) -> None:
         """Ends placing; what is not complete stays with its owner to remove."""
@@ -73,35 +80,83 @@ class Placement:
             if node.GetScene() is not None:
                 self._onEnded(node)
 
+    def _clicked(self, *_event: object) -> None:
+        crosshair = self._scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        point_ras = [0.0, 0.0, 0.0]
+        if crosshair is not None and crosshair.GetCursorPositionRAS(point_ras):
+            sliceNode = crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0])
+            if sliceNode is not None:
+                self.clicks.append((sliceNode, np.array(point_ras)))
+
+    def drawn(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The rectangle between two clicks in one slice view, as it was seen there.
+
+        Returns:
+            Its corners ``[4, 3]`` in world RAS and the view's normal ``[3]``; None where the clicks
+            were made elsewhere.
+        """
+        if len(self.clicks) != 2 or self.clicks[0][0] is not self.clicks[1][0]:
+            return None
+        (sliceNode, first_ras), (_, second_ras) = self.clicks
+        sliceToRas = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
+        across, normal = sliceToRas[:3, 0], sliceToRas[:3, 2]
+        beside_ras = first_ras + across * ((second_ras - first_ras) @ across)
+        opposite_ras = first_ras + second_ras - beside_ras
+        return np.array([first_ras, beside_ras, second_ras, opposite_ras]), normal
+
     def _modeChanged(self, interaction: vtk.vtkObject, _event: str) -> None:
         if interaction.GetCurrentInteractionMode() != interaction.Place:
             self.stop()
 
 
-def alignBox(roi: vtk.vtkObject, volume: VolumeBridge, axis: SliceAxis, *, oneSlice: bool) -> None:
+def alignBox(
+    roi: vtk.vtkObject,
+    volume: VolumeBridge,
+    axis: SliceAxis,
+    drawn: tuple[np.ndarray, np.ndarray] | None,
+    *,
+    oneSlice: bool,
+) -> None:
     """Turns a freshly drawn box onto the volume's axes and gives it a depth.
 
     Args:
-        roi: drawn by two clicks on a plane, so flat or nearly so across it.
+        roi: as Slicer placed it.
         volume: that it was drawn on.
         axis: the slice axis.
+        drawn: see :meth:`Placement.drawn`; without it the ROI has a depth already.
         oneSlice: whether it means the one slice it was drawn on.
     """
-    corners_ijk = volume.rasToIjk(_diagonal(roi))
+    corners_ras = cornersOf(roi) if drawn is None else drawn[0]
+    corners_ijk = volume.rasToIjk(corners_ras)
     low_ijk, high_ijk = corners_ijk.min(axis=0), corners_ijk.max(axis=0)
-    spacing = np.linalg.norm(volume.affine_ijk_to_ras[:3, :3], axis=0)
-    sides_mm = (high_ijk - low_ijk) * spacing
-    flat = int(np.argmin(sides_mm))
-    middle_ijk = (low_ijk + high_ijk) / 2
-    reach_ijk = (high_ijk - low_ijk) / 2
-    if oneSlice and flat == axis.ijk_position:
-        middle_ijk[flat], reach_ijk[flat] = round(middle_ijk[flat]), 0.5
-    else:
-        reach_ijk[flat] = np.delete(sides_mm, flat).mean() / 2 / spacing[flat]
+    middle_ijk, reach_ijk = (low_ijk + high_ijk) / 2, (high_ijk - low_ijk) / 2
+    if drawn is not None:
+        flat = _axisAlong(drawn[1], corners_ras[0], volume)
+        if oneSlice and flat == axis.ijk_position:
+            middle_ijk[flat], reach_ijk[flat] = round(middle_ijk[flat]), 0.5
+        else:
+            depth = _meanSide(corners_ijk, volume) / 2
+            reach_ijk[flat] = max(reach_ijk[flat], depth / _spacing_ijk(volume)[flat])
     limit_ijk = np.array(volume.shape_kji[::-1]) - 0.5
     low_ijk = np.maximum(middle_ijk - reach_ijk, -0.5)
     high_ijk = np.minimum(middle_ijk + reach_ijk, limit_ijk)
     placeBox(roi, volume, low_ijk, high_ijk)
+
+
+def _axisAlong(direction_ras: np.ndarray, at_ras: np.ndarray, volume: VolumeBridge) -> int:
+    """The place in ``ijk`` of the index axis that runs most along a direction."""
+    start_ijk, end_ijk = volume.rasToIjk([at_ras, at_ras + direction_ras])
+    return int(np.argmax(np.abs(end_ijk - start_ijk) * _spacing_ijk(volume)))
+
+
+def _meanSide(corners_ijk: np.ndarray, volume: VolumeBridge) -> float:
+    """The mean of a rectangle's two sides in mm."""
+    steps_mm = (corners_ijk[1:3] - corners_ijk[:2]) * _spacing_ijk(volume)
+    return float(np.linalg.norm(steps_mm, axis=1).mean())
+
+
+def _spacing_ijk(volume: VolumeBridge) -> np.ndarray:
+    return np.linalg.norm(volume.affine_ijk_to_ras[:3, :3], axis=0)
 
 
 def placeBox(
@@ -109,7 +164,7 @@ def placeBox(
 ) -> None:
     """Puts a ROI around continuous voxel indices, aligned with the volume, under its transform."""
     affine = volume.affine_ijk_to_ras
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing = _spacing_ijk(volume)
     objectToNode = np.eye(4)
     objectToNode[:3, :3] = affine[:3, :3] / spacing
     if np.linalg.det(objectToNode[:3, :3]) < 0:
@@ -118,10 +173,3 @@ def placeBox(
     objectToNode[:3, 3] = affine[:3, :3] @ middle_ijk + affine[:3, 3]
     roi.SetAndObserveTransformNodeID(volume.node.GetTransformNodeID())
     PromptNodes.setBox(roi, objectToNode, (np.asarray(high_ijk) - np.asarray(low_ijk)) * spacing)
-
-
-def _diagonal(roi: vtk.vtkObject) -> np.ndarray:
-    """The two opposite corners of a ROI that Slicer placed, in world RAS ``[2, 3]``."""
-    objectToWorld = slicer.util.arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())
-    half = np.array(roi.GetSize()) / 2
-    return np.array([-half, half]) @ objectToWorld[:3, :3].T + objectToWorld[:3, 3]

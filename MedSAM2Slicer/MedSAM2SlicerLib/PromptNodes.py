@@ -20,6 +20,7 @@ KIND = "MedSAM2.Kind"
 SEGMENT = "MedSAM2.Segment"
 IDENTITY = "MedSAM2.Prompt"
 ADOPTED = "MedSAM2.Adopted"
+FRAME = "MedSAM2.Frame"
 SEGMENTATION = "MedSAM2.Segmentation"
 
 
@@ -55,7 +56,7 @@ def mark(node: vtk.vtkObject, segmentation: vtk.vtkObject, segmentId: str, kind:
 
 def unmark(node: vtk.vtkObject) -> None:
     """Gives a node back to the user."""
-    for attribute in (KIND, SEGMENT, IDENTITY, ADOPTED):
+    for attribute in (KIND, SEGMENT, IDENTITY, ADOPTED, FRAME):
         node.RemoveAttribute(attribute)
     node.SetNodeReferenceID(SEGMENTATION, None)
 
@@ -83,6 +84,17 @@ def _show(node: vtk.vtkObject, color: tuple[float, float, float], *, isRoi: bool
     display.SetPointLabelsVisibility(False)
     display.SetPropertiesLabelVisibility(False)
     display.SetFillOpacity(0.0 if isRoi else display.GetFillOpacity())
+
+
+def frameOf(node: vtk.vtkObject) -> int | None:
+    """The frame of a sequence that a prompt belongs to; None for one that belongs to none."""
+    held = node.GetAttribute(FRAME)
+    return int(held) if held and held.isdigit() else None
+
+
+def setFrame(node: vtk.vtkObject, frame: int | None) -> None:
+    """Makes a prompt belong to a frame."""
+    node.SetAttribute(FRAME, None if frame is None else str(frame))
 
 
 def definedPoints(node: vtk.vtkObject) -> list[int]:
@@ -114,6 +126,8 @@ def content(node: vtk.vtkObject) -> dict[str, Any]:
         "kind": node.GetAttribute(KIND),
         "segment": node.GetAttribute(SEGMENT),
         "adopted": bool(node.GetAttribute(ADOPTED)),
+        "node": node.GetID() if node.GetAttribute(ADOPTED) else "",
+        "frame": frameOf(node),
         "transform": node.GetTransformNodeID() or "",
     }
     if node.IsA("vtkMRMLMarkupsROINode"):
@@ -129,6 +143,7 @@ def setContent(node: vtk.vtkObject, held: dict[str, Any]) -> None:
     with slicer.util.NodeModify(node):
         node.SetName(held["name"])
         node.SetAttribute(SEGMENT, held["segment"])
+        setFrame(node, held["frame"])
         node.SetAndObserveTransformNodeID(held["transform"] or None)
         if "matrix" in held:
             setBox(node, np.array(held["matrix"]).reshape(4, 4), held["size"])

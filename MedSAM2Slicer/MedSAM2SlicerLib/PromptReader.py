@@ -53,13 +53,14 @@ def readPrompts(
     prompts: list[Prompt] = []
     roi = None
     for node in nodes:
-        if not PromptNodes.isComplete(node):
+        place = volume.at(node)
+        if place is None or not PromptNodes.isComplete(node):
             continue
         if node.GetAttribute(KIND) == "roi":
-            (first, last), box_rc = axis.split_box(volume.boxOf(node))
+            (first, last), box_rc = axis.split_box(place.boxOf(node))
             roi = RoiBox(first, last, box_rc)
         else:
-            prompts.extend(_READERS[node.GetAttribute(KIND)](node, volume, axis))
+            prompts.extend(_READERS[node.GetAttribute(KIND)](node, place, axis))
     prompts.extend(MaskPrompt(index, mask_rc) for index, mask_rc in sorted((locked or {}).items()))
     return ObjectPrompts(tuple(prompts), roi, sliceRange, name)
 

@@ -77,6 +77,12 @@ class PromptStore:
         roi.SetAttribute(ADOPTED, "true")
         PromptNodes.mark(roi, self.segmentation, segmentId, "roi")
 
+    def rivals(self, node: vtk.vtkObject) -> list[vtk.vtkObject]:
+        """The boxes whose place a box takes once it is drawn."""
+        if node.GetAttribute(KIND) != "roi":
+            return []
+        return [one for one in self.nodes(node.GetAttribute(SEGMENT), "roi") if one is not node]
+
     def remove(self, node: vtk.vtkObject) -> None:
         """Takes a prompt away; a node of the user's only loses its marks."""
         if node.GetAttribute(ADOPTED):
@@ -116,10 +122,22 @@ class PromptStore:
     def _restoreOne(self, node: Any, identity: str, held: dict[str, Any]) -> None:
         if node is None:
             if held["adopted"]:
+                self._adoptedAgain(identity, held)
+                return
+            if self.segmentation.GetSegmentation().GetSegment(held["segment"]) is None:
                 return
             node = self._created(identity, held)
         if PromptNodes.content(node) != held:
             PromptNodes.setContent(node, held)
+
+    def _adoptedAgain(self, identity: str, held: dict[str, Any]) -> None:
+        """Marks a node of the user's again, where it is now; it may have gone or serve elsewhere."""
+        node = self._scene.GetNodeByID(held["node"])
+        if node is not None and not node.GetAttribute(KIND):
+            node.SetAttribute(ADOPTED, "true")
+            node.SetAttribute(IDENTITY, identity)
+            PromptNodes.mark(node, self.segmentation, held["segment"], held["kind"])
+            PromptNodes.setFrame(node, held["frame"])
 
     def _created(self, identity: str, held: dict[str, Any]) -> vtk.vtkObject:
         node = PromptNodes.create(self._scene, self.segmentation, held["segment"], held["kind"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,13 +52,14 @@ class Run:
         workspace: where it writes.
         segmentIds: the segments it segments.
         fingerprint: the volume's, as the run began; results for another volume are refused.
-        limited: whether a range or a direction of the user's leaves other slices alone.
+        limited: those of them for which a range or a direction of the user's leaves other slices
+            alone.
 
     Threading: main thread only.
     """
 
     def __init__(
-        self, workspace: Workspace, segmentIds: list[str], label: str, *, limited: bool
+        self, workspace: Workspace, segmentIds: list[str], label: str, limited: Collection[str]
     ) -> None:
         self.workspace = workspace
         self.segmentIds = segmentIds
@@ -69,9 +71,14 @@ class Run:
         self.scores: dict[tuple[str, int], float] = {}
         self.kept: list[tuple[str, int]] = []
         """Slices left alone because they are the user's."""
-        self._limited = limited
-        self._facts = {segmentId: workspace.facts(segmentId) for segmentId in segmentIds}
+        self._limited = frozenset(limited)
+        self._facts: dict[str, dict[str, Any]] = {}
         self._made: dict[str, dict[int, Frozen]] = {segmentId: {} for segmentId in segmentIds}
+
+    def prepare(self) -> None:
+        """Notes the segments' tags, once all that the user did before is taken up."""
+        ids = self.workspace.segmentation.segmentIds
+        self._facts = {segmentId: self.workspace.facts(segmentId) for segmentId in ids}
 
     def begin(self, job: Job) -> None:
         """Notes the job that computes."""
@@ -87,12 +94,8 @@ class Run:
     @property
     def valid(self) -> bool:
         """Whether volume and segmentation are still those that the run began with."""
-        workspace = self.workspace
-        nodes = (workspace.volume.node, workspace.segmentation.node)
-        if any(node.GetScene() is None for node in nodes):
-            return False
-        image = workspace.volume.node.GetImageData()
-        return image is not None and workspace.volume.fingerprint() == self.fingerprint
+        there = self.workspace.intact and self.workspace.inPlace
+        return there and self.workspace.volume.fingerprint() == self.fingerprint
 
     def write(self, result: SliceResult) -> bool:
         """Puts one slice into the scene; False where it was left alone.
@@ -107,32 +110,35 @@ class Run:
         return self._write(segmentId, result.index, result.mask_rc.unpack())
 
     def _write(self, segmentId: str, index: int, mask_rc: np.ndarray) -> bool:
-        change = self.workspace.writeModelSlice(segmentId, index, mask_rc)
-        if change is None:
+        changes = self.workspace.writeModelSlice(segmentId, index, mask_rc)
+        if changes is None:
             self.kept.append((segmentId, index))
             return False
-        self.step.noteSlice(self.workspace.key(segmentId, index), *change)
-        self._made[segmentId][index] = change[1]
+        for changed, change in changes.items():
+            self.step.noteSlice(self.workspace.key(changed, index), *change)
+        self._made[segmentId][index] = changes[segmentId][1]
         return True
 
-    def finish(self, *, complete: bool) -> Step:
+    def finish(self, *, complete: bool) -> Iterator[None]:
         """Notes who made what; clears what earlier runs left where the object no longer is.
+
+        Does a little at each step of the iterator; :attr:`step` is complete at its end.
 
         Args:
             complete: whether the run reached its end; a cancelled one clears nothing.
         """
         for segmentId in self.segmentIds:
-            if self.workspace.segmentation.segment(segmentId) is None:
-                continue
-            if complete and not self._limited:
-                self._clearLeftovers(segmentId)
-            self.workspace.credit(segmentId, self._made[segmentId])
-            self.workspace.segmentation.setStatus(segmentId, completed=False)
-            self.step.noteFacts(segmentId, self._facts[segmentId], self.workspace.facts(segmentId))
-        return self.step
+            if complete and segmentId not in self._limited:
+                yield from self._clearLeftovers(segmentId)
+            if self.workspace.segmentation.segment(segmentId) is not None:
+                self.workspace.credit(segmentId, self._made[segmentId])
+                self.workspace.segmentation.setStatus(segmentId, completed=False)
+        for segmentId, before in self._facts.items():
+            self.step.noteFacts(segmentId, before, self.workspace.facts(segmentId))
 
-    def _clearLeftovers(self, segmentId: str) -> None:
+    def _clearLeftovers(self, segmentId: str) -> Iterator[None]:
         visited = {index for segment, index in self.scores if segment == segmentId}
         for index in self.workspace.memory.occupied(segmentId):
             if index not in visited and self.workspace.isModels(segmentId, index):
                 self._write(segmentId, index, np.zeros(self.workspace.shape_rc, dtype=bool))
+            yield

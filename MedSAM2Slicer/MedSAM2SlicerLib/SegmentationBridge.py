@@ -1,14 +1,16 @@
 """Masks of slices into and out of a segmentation node, on the voxels of its volume.
 
-Writing goes through vtkSlicerSegmentEditorLogic, which keeps segments that share a labelmap apart and
-honours the user's overwrite mode and editable area. A slice is replaced in two steps that are both
-confined to it: what is no longer in the mask is removed, then the mask is added. (The logic's own
-"set" erases all other slices of the segment.)
+A slice is written in place, into a labelmap of the segment's own: no other segment can change.
+Where the user lets a segment take voxels from others, writing goes through
+vtkSlicerSegmentEditorLogic, in two steps that are both confined to the slice: what is no longer in
+the mask is removed, then the mask is added. (The logic's own "set" erases all other slices of the
+segment.) The logic is given an editor node of its own, since with a mask in the user's it would look
+at the whole volume for every slice, and add what is erased to the mask's segment.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import vtk
@@ -17,13 +19,14 @@ from vtk.util.numpy_support import vtk_to_numpy
 import slicer
 
 from . import Paths
+from .EditableArea import editable
+from .Labelmaps import BINARY_LABELMAP, labels_kji, ownLabelmap
 
 if TYPE_CHECKING:
     from medsam2.core.geometry import SliceAxis
 
     from .VolumeBridge import VolumeBridge
 
-BINARY_LABELMAP = "Binary labelmap"
 TISSUE = (
     "Segmentation category and type - DICOM master list~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~"
     "Anatomic codes - DICOM master list~^^~^^"
@@ -52,19 +55,20 @@ class SegmentationBridge:
     ) -> None:
         Paths.useBundledServer()
         self.node = node
-        self._volume = volume
+        self.volume = volume
         self._editorNode = editorNode
+        self._writing = slicer.vtkMRMLSegmentEditorNode()
         self._logic = slicer.vtkSlicerSegmentEditorLogic()
         self._logic.SetMRMLScene(node.GetScene())
-        self._logic.SetSegmentEditorNode(editorNode)
+        self._logic.SetSegmentEditorNode(self._writing)
         self._checkGrid()
 
     def _checkGrid(self) -> None:
         from medsam2.core.errors import OutputError
 
-        if self._volume.node.GetParentTransformNode() is not self.node.GetParentTransformNode():
+        if self.volume.node.GetParentTransformNode() is not self.node.GetParentTransformNode():
             msg = (
-                f"{self.node.GetName()} and {self._volume.node.GetName()} are under different "
+                f"{self.node.GetName()} and {self.volume.node.GetName()} are under different "
                 "transforms; put both under the same one, or choose a new segmentation."
             )
             raise OutputError(msg)
@@ -72,7 +76,7 @@ class SegmentationBridge:
             if not self._onGrid(labelmap):
                 msg = (
                     f"{self.node.GetName()} lies on another grid than "
-                    f"{self._volume.node.GetName()}; choose a new segmentation for this volume."
+                    f"{self.volume.node.GetName()}; choose a new segmentation for this volume."
                 )
                 raise OutputError(msg)
 
@@ -88,7 +92,7 @@ class SegmentationBridge:
         """Whether the labelmap's voxels are the volume's: same axes, whole steps between origins."""
         matrix = vtk.vtkMatrix4x4()
         labelmap.GetImageToWorldMatrix(matrix)
-        difference = np.linalg.inv(self._volume.affine_ijk_to_ras) @ slicer.util.arrayFromVTKMatrix(
+        difference = np.linalg.inv(self.volume.affine_ijk_to_ras) @ slicer.util.arrayFromVTKMatrix(
             matrix
         )
         return bool(np.allclose(difference, np.eye(4), atol=GRID_TOLERANCE))
@@ -101,6 +105,17 @@ class SegmentationBridge:
     def segment(self, segmentId: str) -> vtk.vtkObject | None:
         """The segment of that id, or None once it was removed."""
         return self.node.GetSegmentation().GetSegment(segmentId)
+
+    def tags(self, segmentId: str) -> vtk.vtkObject | None:
+        """Where facts about the segment's slices are kept: the segment itself."""
+        return self.segment(segmentId)
+
+    def stamp(self, segmentId: str) -> Any:
+        """Changes whenever a voxel of the segment's labelmap does; None without a labelmap."""
+        return stampOf(self.node, segmentId)
+
+    def shareSegments(self) -> None:
+        """Makes all slices have the same segments, as they have here."""
 
     def addSegment(self, name: str = "") -> str:
         """Adds an empty segment of the terminology "Tissue"; returns its id."""
@@ -122,10 +137,7 @@ class SegmentationBridge:
             return None
         i0, i1, j0, j1, k0, k1 = labelmap.GetExtent()
         spans = ((k0, k1), (j0, j1), (i0, i1))
-        labels_kji = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(
-            [last - first + 1 for first, last in spans]
-        )
-        counts = self._volume.shape_kji
+        counts = self.volume.shape_kji
         where = [
             slice(max(first, 0), max(0, min(last + 1, count)))
             for (first, last), count in zip(spans, counts, strict=True)
@@ -134,7 +146,7 @@ class SegmentationBridge:
             slice(part.start - first, max(0, part.stop - first))
             for part, (first, _) in zip(where, spans, strict=True)
         ]
-        return labels_kji[tuple(inside)], (where[0], where[1], where[2])
+        return labels_kji(labelmap)[tuple(inside)], (where[0], where[1], where[2])
 
     def occupied(self, segmentId: str, axis: SliceAxis) -> range:
         """The slices on which the segment may have voxels."""
@@ -146,14 +158,14 @@ class SegmentationBridge:
 
     def readSlice(self, segmentId: str, axis: SliceAxis, index: int) -> np.ndarray:
         """The segment's mask on one slice of the volume, booleans ``[rows, columns]``."""
-        shape_rc = [n for a, n in enumerate(self._volume.shape_kji) if a != axis.value]
+        shape_rc = [n for a, n in enumerate(self.volume.shape_kji) if a != axis.value]
         mask_rc = np.zeros(shape_rc, dtype=bool)
         found = self._labels_kji(segmentId)
         if found is None or index not in self.occupied(segmentId, axis):
             return mask_rc
-        labels_kji, where_kji = found
+        labels, where_kji = found
         rows, columns = (part for a, part in enumerate(where_kji) if a != axis.value)
-        labels_rc = np.moveaxis(labels_kji, axis.value, 0)[index - where_kji[axis.value].start]
+        labels_rc = np.moveaxis(labels, axis.value, 0)[index - where_kji[axis.value].start]
         mask_rc[rows, columns] = labels_rc == self.segment(segmentId).GetLabelValue()
         return mask_rc
 
@@ -180,26 +192,81 @@ class SegmentationBridge:
             What the slice holds afterwards.
         """
         before_rc = self.readSlice(segmentId, axis, index)
-        logic, node = self._logic, self._editorNode
-        overwriteMode = node.GetOverwriteMode()
-        if not masked:
-            node.SetOverwriteMode(node.OverwriteNone)
-        everywhere = node.GetMaskMode() == _EVERYWHERE and not node.GetSourceVolumeIntensityMask()
-        for change_rc, mode in (
-            (before_rc & ~mask_rc, logic.ModificationModeRemove),
-            (mask_rc & ~before_rc, logic.ModificationModeAdd),
-        ):
-            if change_rc.any():
-                image = imageOf(self._volume, axis, index, change_rc)
-                unmasked = everywhere or not masked
-                logic.ModifySegmentByLabelmap(
-                    self.node, segmentId, image, mode, image.GetExtent(), False, unmasked
-                )
-        node.SetOverwriteMode(overwriteMode)
+        may_rc = editable(self._editorNode, self, segmentId, axis, index) if masked else None
+        change_rc = before_rc ^ mask_rc if may_rc is None else (before_rc ^ mask_rc) & may_rc
+        if masked and overwrites(self._editorNode):
+            self._overwrite(segmentId, axis, index, change_rc & before_rc, change_rc & mask_rc)
+        elif change_rc.any():
+            self._writeInPlace(segmentId, axis, index, change_rc, mask_rc)
         return self.readSlice(segmentId, axis, index)
 
+    def _writeInPlace(
+        self,
+        segmentId: str,
+        axis: SliceAxis,
+        index: int,
+        change_rc: np.ndarray,
+        mask_rc: np.ndarray,
+    ) -> None:
+        """Changes pixels of a labelmap that is the segment's alone."""
+        from medsam2.core.masks import bounding_box_rc
 
-_EVERYWHERE = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
+        row0, column0, row1, column1 = bounding_box_rc(change_rc)
+        low_ijk = [int(value) for value in axis.join_ijk(index, (row0, column0))]
+        high_ijk = [int(value) for value in axis.join_ijk(index, (row1, column1))]
+        wanted = [bound for pair in zip(low_ijk, high_ijk, strict=True) for bound in pair]
+        k, j, i = self.volume.shape_kji
+        matrix = slicer.util.vtkMatrixFromArray(self.volume.affine_ijk_to_ras)
+        labelmap = ownLabelmap(
+            self.node.GetSegmentation(),
+            segmentId,
+            wanted,
+            (0, i - 1, 0, j - 1, 0, k - 1),
+            matrix,
+        )
+        starts_kji = labelmap.GetExtent()[4::-2]
+        part = tuple(
+            slice(low - start, high - start + 1)
+            for low, high, start in zip(low_ijk[::-1], high_ijk[::-1], starts_kji, strict=True)
+        )
+        labels_rc = np.moveaxis(labels_kji(labelmap)[part], axis.value, 0)[0]
+        inside = slice(row0, row1 + 1), slice(column0, column1 + 1)
+        value = self.segment(segmentId).GetLabelValue()
+        labels_rc[change_rc[inside]] = np.where(mask_rc[inside], value, 0)[change_rc[inside]]
+        labelmap.GetPointData().GetScalars().Modified()
+        labelmap.Modified()
+
+    def _overwrite(
+        self,
+        segmentId: str,
+        axis: SliceAxis,
+        index: int,
+        removed_rc: np.ndarray,
+        added_rc: np.ndarray,
+    ) -> None:
+        """Changes pixels through Slicer's own logic, which takes them from the other segments."""
+        self._writing.SetOverwriteMode(self._editorNode.GetOverwriteMode())
+        for pixels_rc, mode in (
+            (removed_rc, self._logic.ModificationModeRemove),
+            (added_rc, self._logic.ModificationModeAdd),
+        ):
+            if pixels_rc.any():
+                image = imageOf(self.volume, axis, index, pixels_rc)
+                self._logic.ModifySegmentByLabelmap(
+                    self.node, segmentId, image, mode, image.GetExtent(), False, False
+                )
+
+
+def overwrites(editorNode: vtk.vtkObject) -> bool:
+    """Whether the user lets a segment take voxels from others."""
+    return bool(editorNode.GetOverwriteMode() != editorNode.OverwriteNone)
+
+
+def stampOf(node: vtk.vtkObject, segmentId: str) -> Any:
+    """See :meth:`SegmentationBridge.stamp`."""
+    segment = node.GetSegmentation().GetSegment(segmentId)
+    labelmap = None if segment is None else segment.GetRepresentation(BINARY_LABELMAP)
+    return None if labelmap is None else (labelmap.GetMTime(), segment.GetLabelValue())
 
 
 def imageOf(
@@ -234,8 +301,9 @@ def createSegmentation(volume: vtk.vtkObject) -> vtk.vtkObject:
     node.SetName(scene.GenerateUniqueName(f"{volume.GetName()} segmentation"))
     scene.AddNode(node)
     node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    # In this order: the grid is kept relative to the transform.
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     node.GetDisplayNode().SetOpacity2DFill(0.35)
     return node
 

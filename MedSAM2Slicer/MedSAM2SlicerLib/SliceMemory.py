@@ -7,6 +7,7 @@ like everything else. Masks are kept compressed, one to two kilobytes each.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -78,8 +79,22 @@ class SliceMemory:
         """Notes what was just written to a slice, so that it does not count as a change."""
         frozen = freeze(mask_rc)
         self._keep(segmentId, index, frozen)
-        self._seen[segmentId] = self._stamp(segmentId)
         return frozen
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """A block in which nothing changes but what :meth:`learn` is told.
+
+        Segments that nobody had touched before need not be looked at again for it.
+        """
+        untouched = [
+            segmentId
+            for segmentId in self._bridge.segmentIds
+            if self._seen.get(segmentId) == self._stamp(segmentId)
+        ]
+        yield
+        for segmentId in untouched:
+            self._seen[segmentId] = self._stamp(segmentId)
 
     def changes(self, segmentId: str) -> Iterator[tuple[int, Frozen, Frozen] | None]:
         """Looks at the segment again, a slice at each step.
@@ -104,21 +119,18 @@ class SliceMemory:
         return freeze(self._bridge.readSlice(segmentId, self.axis, index))
 
     def _stamp(self, segmentId: str) -> Any:
-        segment = self._bridge.segment(segmentId)
-        labelmap = None if segment is None else segment.GetRepresentation("Binary labelmap")
-        return None if labelmap is None else (labelmap.GetMTime(), segment.GetLabelValue())
+        return self._bridge.stamp(segmentId)
 
     def modelMade(self, segmentId: str) -> dict[int, int]:
         """Checksums of the slices that the model made, by index."""
-        held = SegmentTags.read(
-            self._bridge.segment(segmentId), SegmentTags.MODEL, self.axis.name, {}
-        )
+        held = SegmentTags.read(self._bridge.tags(segmentId), SegmentTags.MODEL, self.axis.name, {})
         return {int(index): int(checksum) for index, checksum in held.items()}
 
     def saveModelMade(self, segmentId: str, made: dict[int, int]) -> None:
-        """Keeps those checksums with the segment."""
+        """Keeps those checksums with the segment; any across other axes are out of date now."""
         held = {str(index): checksum for index, checksum in made.items()}
-        SegmentTags.write(self._bridge.segment(segmentId), SegmentTags.MODEL, self.axis.name, held)
+        entries = {self.axis.name: held} if held else {}
+        SegmentTags.writeAll(self._bridge.tags(segmentId), SegmentTags.MODEL, entries)
 
 
 def checksum(frozen: Frozen) -> int:

@@ -37,6 +37,7 @@ class Tools:
         self._placement = Placement(logic.scene, self._onEnded)
         self._drawing: Drawing | None = None
         self._stroke = ""
+        self._workspace: Any = None
 
     @property
     def current(self) -> str:
@@ -60,6 +61,7 @@ class Tools:
         """
         self.stop()
         workspace, segmentId = self._logic.workspace(), self._logic.currentSegment()
+        self._workspace = workspace
         kind = KINDS.get(tool, tool)
         if tool in STROKES:
             self._stroke = tool
@@ -73,18 +75,18 @@ class Tools:
     def _onEnded(self, node: Any) -> None:
         """A box gets its depth, a prompt that came to nothing goes, a new box replaces the old."""
         self._stroke, self._drawing = "", None
-        workspace = self._logic.workspace()
+        workspace = self._workspace
+        if not workspace.intact:
+            self._logic.scene.RemoveNode(node)
+            self._onChanged()
+            return
         kind = node.GetAttribute(PromptNodes.KIND)
         if kind in ("roi", "box") and max(node.GetSize()) > 0:
-            alignBox(node, workspace.volume, workspace.axis, oneSlice=kind == "box")
-        if kind == "roi" and PromptNodes.isComplete(node):
-            self._giveUpOthers(node)
+            volume, axis, _ = workspace.volume.inSpace(workspace.axis, 0)
+            alignBox(node, volume, axis, self._placement.drawn(), oneSlice=kind == "box")
+        if PromptNodes.isComplete(node):
+            for other in workspace.prompts.rivals(node):
+                workspace.prompts.remove(other)
         workspace.prompts.removeEmpty()
         self._logic.settle()
         self._onChanged()
-
-    def _giveUpOthers(self, roi: Any) -> None:
-        prompts = self._logic.workspace().prompts
-        for other in prompts.nodes(roi.GetAttribute(PromptNodes.SEGMENT), "roi"):
-            if other is not roi:
-                prompts.remove(other)

@@ -18,6 +18,7 @@ import vtk
 import slicer
 
 from . import Paths
+from .Signal import Signal
 
 if TYPE_CHECKING:
     from medsam2.core.geometry import BoxIJK, SliceAxis
@@ -33,12 +34,15 @@ class VolumeBridge:
     Args:
         node: a vtkMRMLScalarVolumeNode or vtkMRMLVectorVolumeNode with image data.
 
+    Signals: ``moved()`` where slices lie in time, see :class:`CineBridge`; never here.
+
     Threading: main thread, except that the arrays of :meth:`snapshot` may be read anywhere.
     """
 
     def __init__(self, node: vtk.vtkObject) -> None:
         Paths.useBundledServer()
         self.node = node
+        self.moved = Signal()
 
     @property
     def shape_kji(self) -> tuple[int, int, int]:
@@ -65,7 +69,7 @@ class VolumeBridge:
 
         It copies Slicer's voxels there (the array keeps them alive until then), since copying and
         checking half a gigabyte would freeze the window. It raises VolumeError where the volume
-        can't be segmented (sheared, not finite, too many components).
+        can't be segmented (sheared, not finite, more than one component but no 8-bit colour).
         """
         voxels_kji = slicer.util.arrayFromVolume(self.node)
         facts = self.affine_ijk_to_ras, modality(self.node), self.node.GetName()
@@ -73,9 +77,33 @@ class VolumeBridge:
         def snapshot() -> Volume:
             from medsam2.core.volume import Volume
 
+            checkComponents(voxels_kji, facts[2])
             return Volume(voxels_kji.copy(), *facts)
 
         return snapshot
+
+    # What differs where slices lie in time
+
+    isSpatial = True
+    """Whether slices lie beside each other, so that their voxels add up to a volume."""
+    sliceName = "Slice"
+    """What a slice is called."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def select(self, index: int) -> None:
+        """Brings a slice into the scene: all slices of a volume are there at once."""
+
+    def inSpace(self, axis: SliceAxis, index: int) -> tuple[VolumeBridge, SliceAxis, int]:
+        """Where in space a slice of the engine's volume lies."""
+        return self, axis, index
+
+    def at(self, _prompt: vtk.vtkObject) -> VolumeBridge | None:
+        """The bridge that a prompt's points go through; None for a prompt on none of the slices."""
+        return self
+
+    # Places
 
     def rasToIjk(self, points_ras: Any) -> np.ndarray:
         """World points ``[..., 3]`` to continuous voxel indices."""
@@ -140,6 +168,26 @@ class VolumeBridge:
         middle_ijk = [(i - 1) / 2, (j - 1) / 2, (k - 1) / 2]
         middle_ijk[axis.ijk_position] = index
         return self.ijkToRas(middle_ijk)
+
+
+def checkComponents(voxels: np.ndarray, name: str) -> None:
+    """Refuses voxels of several components that are no 8-bit colour.
+
+    Args:
+        voxels: ``[K, J, I]`` or ``[K, J, I, components]``.
+        name: the volume's, for the message.
+
+    Raises:
+        NotAVolumeError: as said.
+    """
+    from medsam2.core.errors import NotAVolumeError
+
+    if voxels.ndim > 3 and (voxels.shape[3] != 3 or voxels.dtype != np.uint8):
+        msg = (
+            f"{name} has {voxels.shape[3]} components of type {voxels.dtype} per voxel; colour "
+            "must be 8-bit red, green, blue. Turn it grey first (module Vector to Scalar Volume)."
+        )
+        raise NotAVolumeError(msg)
 
 
 def cornersOf(roi: vtk.vtkObject) -> np.ndarray:

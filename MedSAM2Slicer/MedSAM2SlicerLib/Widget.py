@@ -57,12 +57,15 @@ class Widget:
         self._message, self._isError = "", False
         self._stale, self._refreshed, self._settledAt = True, 0.0, 0.0
         self._observed: list[tuple[Any, int]] = []
+        self._entered, self._shownRange = False, (0, 0)
         self.tools = Tools(logic, sliceWidgets, self.refreshSoon)
         self.preview = LivePreview(logic)
         self._previewed = 0.0
         self.strip = SliceStrip(ui.sliceStrip)
         self.table = SegmentsTable(ui.segmentsTable)
-        self.shortcuts = Shortcuts(self._actions())
+        self.shortcuts = Shortcuts(
+            {name: self._ifEnabled(name, action) for name, action in self._actions().items()}
+        )
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MILLISECONDS)
         self._timer.connect("timeout()", self._tick)
@@ -82,15 +85,32 @@ class Widget:
             "forward": lambda: self._attempt(self.logic.segment, None, "forward"),
             "backward": lambda: self._attempt(self.logic.segment, None, "backward"),
             "addSegment": lambda: self._attempt(self.logic.addSegment),
-            "removePrompts": lambda: self._attempt(self.logic.removePrompts),
+            "removePrompts": lambda: self._withoutTool(self.logic.removePrompts),
             "useSlice": lambda: self._onSlice(self.logic.useSlice),
             "releaseSlice": lambda: self._onSlice(self.logic.releaseSlice),
             "acceptSlice": lambda: self._onSlice(self.logic.acceptSlice),
             "revertSlice": lambda: self._onSlice(self.logic.revertSlice),
             "nextUncertain": self.goToNextUncertain,
-            "undo": self.logic.undo,
-            "redo": self.logic.redo,
+            "undo": lambda: self._withoutTool(self.logic.undo),
+            "redo": lambda: self._withoutTool(self.logic.redo),
         }
+
+    def _ifEnabled(self, name: str, action: Any) -> Any:
+        """The action for a key: it does what the button does, when the button can be pressed.
+
+        Undo looks for itself: what was done a moment ago may not be on the button yet.
+        """
+
+        def act() -> None:
+            if name in ("undo", "redo") or name in present(self._situation()).enabled:
+                action()
+
+        return act
+
+    def _withoutTool(self, action: Any) -> None:
+        """Puts the prompt tool away first: the action may take away what it places into."""
+        self.tools.stop()
+        self._attempt(action)
 
     # Connections
 
@@ -111,11 +131,13 @@ class Widget:
         self.table.selected.connect(self.logic.selectSegment)
         self.table.renamed.connect(self._onRenamed)
         self.logic.changed.connect(self.refreshSoon)
+        self.logic.moved.connect(self._onMoved)
         self.logic.message.connect(self._onMessage)
         self.logic.failed.connect(self._onFailed)
 
     def enter(self) -> None:
         """Starts the timer and the keys; called when the module is shown."""
+        self._entered = True
         self._watchScene()
         self._timer.start()
         self.shortcuts.install([self.root, *sliceWidgets()])
@@ -124,7 +146,9 @@ class Widget:
 
     def exit(self) -> None:
         """Ends placing, painting and keys; a run goes on."""
+        self._entered = False
         self.tools.stop()
+        self.preview.clear()
         self.shortcuts.uninstall()
         self.editor.exit()
 
@@ -202,6 +226,14 @@ class Widget:
             self.editor.stop()
             self._attempt(self.tools.start, tool)
 
+    def _onMoved(self) -> None:
+        """Another frame is shown: what is placed from now on belongs to that one."""
+        tool = self.tools.current
+        self.tools.stop()
+        if tool:
+            self._attempt(self.tools.start, tool)
+        self.refreshSoon()
+
     # Slices
 
     def sliceInView(self) -> int | None:
@@ -219,7 +251,9 @@ class Widget:
     def goToSlice(self, index: int) -> None:
         """Moves all slice views to a slice of the current axis."""
         workspace = self.logic.workspace()
-        point_ras = workspace.volume.centreOf(workspace.axis, index)
+        workspace.volume.select(index)
+        volume, axis, place = workspace.volume.inSpace(workspace.axis, index)
+        point_ras = volume.centreOf(axis, place)
         slicer.vtkMRMLSliceNode.JumpAllSlices(
             self.logic.scene, *point_ras, slicer.vtkMRMLSliceNode.OffsetJumpSlice
         )
@@ -244,8 +278,10 @@ class Widget:
             self._onRangeEdited()
 
     def _onRangeEdited(self) -> None:
-        first, last = self.ui.rangeFirst.value, self.ui.rangeLast.value
-        self._attempt(self.logic.setSliceRange, (min(first, last), max(first, last)))
+        """A field that was only passed through sets no range."""
+        values = self.ui.rangeFirst.value, self.ui.rangeLast.value
+        if values != self._shownRange:
+            self._attempt(self.logic.setSliceRange, (min(values), max(values)))
 
     def _states(self) -> list[SliceState]:
         return self.logic.sliceStates()
@@ -266,7 +302,8 @@ class Widget:
             self.refresh()
 
     def _updatePreview(self) -> None:
-        wanted = self.ui.livePreviewCheckBox.checked and not self.compute.missing
+        checked = self._entered and self.ui.livePreviewCheckBox.checked
+        wanted = checked and not self.compute.missing
         from medsam2.core.errors import MedSAM2Error
 
         if not wanted or self.logic.parameters.segmentation is None:
@@ -325,6 +362,7 @@ class Widget:
         state = states[index] if index is not None else SliceState()
         self._showSlices(states, index, state)
         prompted = {n.GetAttribute(PromptNodes.SEGMENT) for n in workspace.prompts.nodes()}
+        prompted &= set(workspace.segmentation.segmentIds)
         return {
             "hasPrompt": segmentId in prompted or bool(workspace.locked(segmentId)),
             "promptedSegments": len(prompted),
@@ -336,12 +374,14 @@ class Widget:
 
     def _showSlices(self, states: list[SliceState], index: int | None, state: SliceState) -> None:
         self.strip.show(states, index)
-        where = "" if index is None else f"Slice {index} of 0..{len(states) - 1}: {describe(state)}"
-        self.ui.sliceLabel.text = where
+        name = self.logic.workspace().volume.sliceName
+        where = f"{name} {index} of 0..{len(states) - 1}: {describe(state)}"
+        self.ui.sliceLabel.text = "" if index is None else where
         first, last = self.logic.workspace().sliceRange(self.logic.currentSegment()) or (
             0,
             len(states) - 1,
         )
+        self._shownRange = (first, last)
         for box, value in ((self.ui.rangeFirst, first), (self.ui.rangeLast, last)):
             if not box.hasFocus():
                 box.blockSignals(True)

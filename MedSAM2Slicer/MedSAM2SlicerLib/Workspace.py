@@ -14,16 +14,18 @@ import numpy as np
 import vtk
 
 from . import SegmentTags
+from .Bridges import bridges
 from .History import SliceKey, Step
 from .PromptReader import readPrompts
-from .PromptStore import PromptStore, Snapshot
-from .SegmentationBridge import SegmentationBridge
-from .SliceMemory import Frozen, SliceMemory, checksum, thaw
-from .VolumeBridge import VolumeBridge
+from .PromptStore import Snapshot
+from .SegmentationBridge import overwrites
+from .SliceMemory import Frozen, SliceMemory, checksum, freeze, thaw
 
 if TYPE_CHECKING:
     from medsam2.core.geometry import SliceAxis
     from medsam2.core.prompts import ObjectPrompts
+
+    from .CineBridge import Plane
 
 
 class Workspace:
@@ -31,10 +33,10 @@ class Workspace:
 
     Args:
         volume: the volume node.
-        segmentation: the segmentation node; its segments are read once, which takes about a
-            millisecond for each slice that holds voxels.
+        segmentation: the segmentation node; its segments are read by the first :meth:`observe`.
         editorNode: the Segment Editor node whose overwrite and masking modes hold.
-        axis: the slice axis; None takes the one a reader would scroll along.
+        axis: the slice axis, or a plane whose slices are frames; None takes the axis that a reader
+            would scroll along.
 
     Raises:
         OutputError: the segmentation does not fit the volume.
@@ -47,26 +49,69 @@ class Workspace:
         volume: vtk.vtkObject,
         segmentation: vtk.vtkObject,
         editorNode: vtk.vtkObject,
-        axis: SliceAxis | None = None,
+        axis: SliceAxis | Plane | None = None,
     ) -> None:
-        self.volume = VolumeBridge(volume)
-        self.segmentation = SegmentationBridge(segmentation, self.volume, editorNode)
-        self.prompts = PromptStore(segmentation)
-        self.axis = axis or self.volume.defaultAxis()
+        self.volume, self.segmentation, self.prompts, self.axis = bridges(
+            volume, segmentation, editorNode, axis
+        )
         self.memory = SliceMemory(self.segmentation, self.axis)
+        self._editorNode = editorNode
         self._numbers: dict[str, int] = {}
         self._prompts: Snapshot = self.prompts.snapshot()
         self._moving: Snapshot = self._prompts
-        for segmentId in self.segmentation.segmentIds:
-            self._adoptSegment(segmentId)
+        self._adopted: set[str] = set()
+        self._place = _placeOf(volume, segmentation)
 
-    def _adoptSegment(self, segmentId: str) -> None:
-        """Locks what a segment holds that is not as the model left it."""
+    def addSegment(self, name: str) -> str:
+        """Adds an empty segment; returns its id."""
+        segmentId = self.segmentation.addSegment(name)
+        self._adopted.add(segmentId)
+        return segmentId
+
+    def _adopt(self, segmentId: str) -> Iterator[None]:
+        """Locks what a segment holds that is not as the model left it, a slice at each step."""
         for _ in self.memory.changes(segmentId):
-            pass
+            yield
+        self._adopted.add(segmentId)
+        made = SegmentTags.readAll(self.segmentation.tags(segmentId), SegmentTags.MODEL)
+        if made and self.axis.name not in made:
+            yield from self._takeOver(segmentId, next(iter(made)))
+            return
         foreign = [n for n in self.memory.occupied(segmentId) if not self.isModels(segmentId, n)]
         if foreign:
             self._setLocked(segmentId, self.locked(segmentId) | set(foreign))
+
+    def _takeOver(self, segmentId: str, axisName: str) -> Iterator[None]:
+        """Adopts what a run along another axis left: what is foreign to it is locked across that."""
+        from medsam2.core.geometry import SliceAxis
+
+        axis, tags = SliceAxis[axisName], self.segmentation.tags(segmentId)
+        made = SegmentTags.read(tags, SegmentTags.MODEL, axisName, {})
+        locked = set(SegmentTags.read(tags, SegmentTags.LOCKED, axisName, []))
+        for index in self.segmentation.occupied(segmentId, axis):
+            held = freeze(self.segmentation.readSlice(segmentId, axis, index))
+            if held and made.get(str(index)) != checksum(held):
+                locked.add(index)
+            yield
+        SegmentTags.write(tags, SegmentTags.LOCKED, axisName, sorted(locked))
+        occupied = self.memory.occupied(segmentId)
+        self._credit(segmentId, {n: self.memory.known(segmentId, n) for n in occupied})
+
+    def close(self) -> None:
+        """Stops watching the scene."""
+        self.volume.close()
+
+    @property
+    def inPlace(self) -> bool:
+        """Whether volume and segmentation still lie where they did; if not, their voxels may differ."""
+        return _placeOf(self.volume.node, self.segmentation.node) == self._place
+
+    @property
+    def intact(self) -> bool:
+        """Whether volume and segmentation are still in the scene."""
+        nodes = (self.volume.node, self.segmentation.node)
+        there = all(node.GetScene() is not None for node in nodes)
+        return there and nodes[0].GetImageData() is not None
 
     @property
     def shape_rc(self) -> tuple[int, int]:
@@ -107,11 +152,11 @@ class Workspace:
 
     def locked(self, segmentId: str) -> set[int]:
         """The user's own slices."""
-        segment = self.segmentation.segment(segmentId)
+        segment = self.segmentation.tags(segmentId)
         return set(SegmentTags.read(segment, SegmentTags.LOCKED, self.axis.name, []))
 
     def _setLocked(self, segmentId: str, indices: set[int]) -> None:
-        segment = self.segmentation.segment(segmentId)
+        segment = self.segmentation.tags(segmentId)
         SegmentTags.write(segment, SegmentTags.LOCKED, self.axis.name, sorted(indices))
 
     def lock(self, segmentId: str, index: int) -> None:
@@ -125,13 +170,13 @@ class Workspace:
 
     def sliceRange(self, segmentId: str) -> tuple[int, int] | None:
         """The inclusive first and last slice to propagate over, if the user set them."""
-        segment = self.segmentation.segment(segmentId)
+        segment = self.segmentation.tags(segmentId)
         held = SegmentTags.read(segment, SegmentTags.RANGE, self.axis.name, None)
         return None if held is None else (int(held[0]), int(held[1]))
 
     def setSliceRange(self, segmentId: str, sliceRange: tuple[int, int] | None) -> None:
         """Limits propagation to these slices; None takes the limit away."""
-        segment = self.segmentation.segment(segmentId)
+        segment = self.segmentation.tags(segmentId)
         value = list(sliceRange) if sliceRange is not None else None
         SegmentTags.write(segment, SegmentTags.RANGE, self.axis.name, value)
 
@@ -169,17 +214,23 @@ class Workspace:
         )
 
     def promptedIndices(self, segmentId: str) -> list[int]:
-        """Slices that carry a prompt other than a lock, ascending."""
+        """Slices that carry a prompt other than a lock, ascending; none with a box beside the volume."""
+        from medsam2.core.errors import PromptError
+
         nodes = self.prompts.nodes(segmentId)
-        return readPrompts(nodes, self.volume, self.axis).prompted_indices()
+        try:
+            return readPrompts(nodes, self.volume, self.axis).prompted_indices()
+        except PromptError:
+            return []  # Segment says what is wrong
 
     def writeModelSlice(
         self, segmentId: str, index: int, mask_rc: np.ndarray
-    ) -> tuple[Frozen, Frozen] | None:
+    ) -> dict[str, tuple[Frozen, Frozen]] | None:
         """Puts a result of the model into the scene.
 
         Returns:
-            What the slice held before and after; None where the user's own work stands: a locked
+            What the slice held before and after, by segment: the given one, and those that it took
+            voxels from where the user lets it. None where the user's own work stands: a locked
             slice, or one that was painted on since it was last looked at.
         """
         if index in self.locked(segmentId):
@@ -189,8 +240,25 @@ class Workspace:
         if not np.array_equal(before_rc, thaw(before, self.shape_rc)):
             return None
         wanted_rc = self._withLockedPlanes(segmentId, mask_rc, before_rc)
-        after_rc = self.segmentation.writeSlice(segmentId, self.axis, index, wanted_rc)
-        return before, self.memory.learn(segmentId, index, after_rc)
+        with self.memory.writing():
+            after_rc = self.segmentation.writeSlice(segmentId, self.axis, index, wanted_rc)
+            after = self.memory.learn(segmentId, index, after_rc)
+            return {segmentId: (before, after), **self._taken(segmentId, index)}
+
+    def _taken(self, segmentId: str, index: int) -> dict[str, tuple[Frozen, Frozen]]:
+        """What other segments have just lost on a slice; what was the model's still is."""
+        if not overwrites(self._editorNode):
+            return {}
+        taken = {}
+        for other in self.segmentation.segmentIds:
+            before = self.memory.known(other, index)
+            now_rc = self.segmentation.readSlice(other, self.axis, index)
+            if other != segmentId and freeze(now_rc) != before:
+                models = self.isModels(other, index)
+                taken[other] = before, self.memory.learn(other, index, now_rc)
+                if models:
+                    self._credit(other, {index: taken[other][1]})
+        return taken
 
     def credit(self, segmentId: str, slices: dict[int, Frozen]) -> None:
         """Notes that the model made these slices; once per run, for it rewrites a tag."""
@@ -200,7 +268,7 @@ class Workspace:
         self, segmentId: str, mask_rc: np.ndarray, before_rc: np.ndarray
     ) -> np.ndarray:
         """The mask with the lines kept at which it crosses slices locked across other axes."""
-        entries = SegmentTags.readAll(self.segmentation.segment(segmentId), SegmentTags.LOCKED)
+        entries = SegmentTags.readAll(self.segmentation.tags(segmentId), SegmentTags.LOCKED)
         others = [name for name, indices in entries.items() if indices and name != self.axis.name]
         if not others:
             return mask_rc
@@ -224,7 +292,13 @@ class Workspace:
             step: where changes are noted.
             patiently: whether prompts that still move (a handle being dragged) are left for later.
         """
+        self.segmentation.shareSegments()
         for segmentId in self.segmentation.segmentIds:
+            if self.segmentation.segment(segmentId) is None:
+                continue  # removed while others were looked at
+            if segmentId not in self._adopted:
+                yield from self._adopt(segmentId)
+                continue
             edited = set()
             for change in self.memory.changes(segmentId):
                 if change is not None:
@@ -232,7 +306,7 @@ class Workspace:
                     step.noteSlice(self.key(segmentId, index), before, after)
                     edited.add(index)
                 yield
-            if edited:
+            if edited and self.segmentation.segment(segmentId) is not None:
                 before = self.facts(segmentId)
                 self._setLocked(segmentId, self.locked(segmentId) | edited)
                 step.noteFacts(segmentId, before, self.facts(segmentId))
@@ -248,7 +322,7 @@ class Workspace:
 
     def facts(self, segmentId: str) -> dict[str, Any]:
         """The segment's tags, for undo."""
-        return SegmentTags.facts(self.segmentation.segment(segmentId))
+        return SegmentTags.facts(self.segmentation.tags(segmentId))
 
     def apply(self, step: Step) -> Iterator[None]:
         """Makes the scene what it is after ``step``, a slice at each step of the iterator."""
@@ -259,7 +333,7 @@ class Workspace:
                 self._applySlice(segmentId, SliceAxis[axisName], index, after)
             yield
         for segmentId, (_, held) in step.facts.items():
-            segment = self.segmentation.segment(segmentId)
+            segment = self.segmentation.tags(segmentId)
             if segment is not None:
                 SegmentTags.setFacts(segment, held)
         if step.prompts is not None:
@@ -269,6 +343,14 @@ class Workspace:
     def _applySlice(self, segmentId: str, axis: SliceAxis, index: int, frozen: Frozen) -> None:
         shape_rc = [n for a, n in enumerate(self.volume.shape_kji) if a != axis.value]
         mask_rc = thaw(frozen, (shape_rc[0], shape_rc[1]))
-        after_rc = self.segmentation.writeSlice(segmentId, axis, index, mask_rc, masked=False)
-        if axis is self.axis:
-            self.memory.learn(segmentId, index, after_rc)
+        with self.memory.writing():
+            after_rc = self.segmentation.writeSlice(segmentId, axis, index, mask_rc, masked=False)
+            if axis is self.axis:
+                self.memory.learn(segmentId, index, after_rc)
+
+
+def _placeOf(volume: vtk.vtkObject, segmentation: vtk.vtkObject) -> tuple[Any, ...]:
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    cells = [matrix.GetElement(row, column) for row in range(3) for column in range(4)]
+    return volume.GetTransformNodeID(), segmentation.GetTransformNodeID(), cells

@@ -28,9 +28,16 @@ def drawn_rc(script, seed):
     return rng.random(script.workspace.shape_rc) < 0.2
 
 
+def filled(script, segment_id=None):
+    """Indices of the slices that hold voxels."""
+    return [n for n, mask_rc in enumerate(script.slices(segment_id)) if mask_rc.any()]
+
+
 def differing(before, after):
     """Indices of the slices that differ."""
-    return [n for n, pair in enumerate(zip(before, after, strict=True)) if (pair[0] ^ pair[1]).any()]
+    return [
+        n for n, pair in enumerate(zip(before, after, strict=True)) if (pair[0] ^ pair[1]).any()
+    ]
 
 
 def test_five_edited_slices_stay_bit_for_bit_and_their_neighbours_follow_them(a_script):
@@ -87,7 +94,7 @@ def slowly():
     return FakeBackend(on_slice=lambda _index: time.sleep(0.01))
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.permutations("kji", 2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations("kji", 2)))
 def test_a_lock_holds_for_a_run_along_another_axis(a_script, first, second):
     a_script.logic.parameters.axis = first
     a_script.box(BOX)
@@ -105,7 +112,7 @@ def test_a_lock_holds_for_a_run_along_another_axis(a_script, first, second):
     assert not np.array_equal(after, before)
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.permutations("kji", 2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations("kji", 2)))
 def test_what_the_model_made_along_one_axis_is_still_the_models_along_another(
     a_script, first, second
 ):
@@ -116,13 +123,11 @@ def test_what_the_model_made_along_one_axis_is_still_the_models_along_another(
     a_script.box((5, 4, 4, 9, 8, 10))
     a_script.run()
     assert a_script.workspace.locked(a_script.segment_id) == set()
-    alone = Script(a_script.scene, a_script.logic.parameters.volume)
-    alone.logic.parameters.segmentation = None
-    alone.box((5, 4, 4, 9, 8, 10))
-    alone.run()
     made = a_script.mask_kji()
-    assert np.array_equal(made, alone.mask_kji())
-    alone.close()
+    a_script.logic.parameters.segmentation = None
+    a_script.box((5, 4, 4, 9, 8, 10))
+    a_script.run()
+    assert np.array_equal(made, a_script.mask_kji())
 
 
 def test_a_shrunken_box_takes_the_models_slices_back_but_never_the_users(a_script):
@@ -133,7 +138,7 @@ def test_a_shrunken_box_takes_the_models_slices_back_but_never_the_users(a_scrip
     a_script.box((3, 2, 6, 12, 10, 9))
     a_script.run()
     slices = a_script.slices()
-    assert [n for n, one in enumerate(slices) if one.any()] == [3, 6, 7, 8, 9]
+    assert filled(a_script) == [3, 6, 7, 8, 9]
     assert np.array_equal(slices[3], mask_rc)
 
 
@@ -157,7 +162,7 @@ def test_a_range_limits_a_run_to_its_slices(a_script):
 def test_a_direction_leaves_the_other_side_as_it_was(a_script, direction, reached):
     a_script.box((3, 2, 2, 12, 10, 10))
     a_script.run(direction=direction)
-    assert [n for n, one in enumerate(a_script.slices()) if one.any()] == list(reached)
+    assert filled(a_script) == list(reached)
     a_script.run()
     assert all(one.any() for one in a_script.slices()[2:11])
 
@@ -171,8 +176,8 @@ def test_the_range_of_one_segment_does_not_keep_leftovers_of_another(a_script):
     a_script.do("setSliceRange", (3, 6))
     a_script.box((3, 2, 6, 12, 10, 9), first)
     a_script.do("segmentAll")
-    filled = {one: [n for n, mask in enumerate(a_script.slices(one)) if mask.any()] for one in (first, second)}
-    assert filled == {first: [6, 7, 8, 9], second: [2, 3, 4, 5, 6, 7, 8]}
+    assert filled(a_script, first) == [6, 7, 8, 9]
+    assert filled(a_script, second) == [2, 3, 4, 5, 6, 7, 8]
 
 
 def test_a_slice_can_be_put_back_as_it_was_before_the_run_and_then_stays(a_script):
@@ -182,7 +187,7 @@ def test_a_slice_can_be_put_back_as_it_was_before_the_run_and_then_stays(a_scrip
     a_script.paint(7, drawn_rc(a_script, 4))
     a_script.run()
     changed = [n for n, state in enumerate(a_script.logic.sliceStates()) if state.changed]
-    assert changed == differing(before, a_script.slices())[:-0 or None] or 7 not in changed
+    assert set(changed) == set(differing(before, a_script.slices())) - {7}
     a_script.do("revertSlice", 6)
     assert np.array_equal(a_script.slices()[6], before[6])
     assert a_script.workspace.locked(a_script.segment_id) == {6, 7}
@@ -228,7 +233,7 @@ def test_a_released_slice_belongs_to_the_model_again(a_script):
 BOXES = ((1, 1, 1, 9, 8, 8), (6, 5, 4, 14, 11, 11), (4, 0, 6, 11, 7, 13))
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_overlapping_segments_keep_their_voxels_in_whatever_order_they_are_made(a_script, order):
     ids = {number: a_script.segment_id if number == 0 else a_script.add() for number in range(3)}
     alone = {}

@@ -172,6 +172,8 @@ def key(widget: Any, keys: str) -> None:
     target.setFocus(Qt.FocusReason.MouseFocusReason)
     combination = QtGui.QKeySequence(keys)[0]
     QtTest.QTest.keyClick(target, combination.key(), combination.keyboardModifiers())
+    if combination.keyboardModifiers() != Qt.KeyboardModifier.NoModifier:
+        QtTest.QTest.keyRelease(target, Qt.Key.Key_Control)  # Qt takes it for held otherwise
     pump()
 
 

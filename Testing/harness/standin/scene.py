@@ -84,7 +84,7 @@ class HeadlessApplication:
         return logic
 
     def _prepareRemoteFiles(self) -> None:
-        """Without a cache directory the scene reads no .mrb."""
+        """A scene unpacks an .mrb into the cache directory."""
         cache = Path(self.temporaryPath) / "cache"
         cache.mkdir()
         self._remote = slicer.vtkMRMLRemoteIOLogic()

@@ -1,0 +1,90 @@
+"""What a workspace works through: bridges in space, or bridges through time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import vtk
+
+import slicer
+
+from .CineBridge import CineBridge, Plane, browserOf, planeNamed
+from .CinePrompts import CinePrompts
+from .CineSegmentation import CineSegmentation, createCineSegmentation
+from .PromptStore import PromptStore
+from .SegmentationBridge import SegmentationBridge, createSegmentation
+from .VolumeBridge import VolumeBridge
+
+if TYPE_CHECKING:
+    from medsam2.core.geometry import SliceAxis
+
+    from .ParameterNode import ParameterNode
+
+TIME = "time"
+"""The axis of :class:`ParameterNode` that means frames."""
+
+
+def chosenAxis(parameters: ParameterNode) -> SliceAxis | Plane | None:
+    """What is propagated along: an axis, a plane through time, or None for the usual axis.
+
+    Time counts only while a sequence browser shows its frames in the volume.
+    """
+    from medsam2.core.geometry import SliceAxis
+
+    if parameters.axis == TIME:
+        volume = parameters.volume
+        return planeNamed(parameters.plane, volume) if browserOf(volume) is not None else None
+    return None if parameters.axis == "auto" else SliceAxis.parse(parameters.axis)
+
+
+def newSegmentation(volume: vtk.vtkObject, axis: SliceAxis | Plane | None) -> vtk.vtkObject:
+    """Adds an empty segmentation on a volume, for one or for all frames."""
+    if isinstance(axis, Plane):
+        return createCineSegmentation(volume, browserOf(volume))
+    return createSegmentation(volume)
+
+
+def bridges(
+    volume: vtk.vtkObject,
+    segmentation: vtk.vtkObject,
+    editorNode: vtk.vtkObject,
+    axis: SliceAxis | Plane | None,
+) -> tuple[Any, Any, PromptStore, SliceAxis]:
+    """The volume, the masks, the prompts, and the engine's axis.
+
+    Raises:
+        OutputError: the segmentation does not fit the volume or the axis.
+    """
+    if isinstance(axis, Plane):
+        return _throughTime(volume, segmentation, editorNode, axis)
+    _checkInSpace(segmentation)
+    inSpace = VolumeBridge(volume)
+    masks = SegmentationBridge(segmentation, inSpace, editorNode)
+    return inSpace, masks, PromptStore(segmentation), axis or inSpace.defaultAxis()
+
+
+def _throughTime(
+    volume: vtk.vtkObject, segmentation: vtk.vtkObject, editorNode: vtk.vtkObject, plane: Plane
+) -> tuple[CineBridge, CineSegmentation, CinePrompts, SliceAxis]:
+    frames = CineBridge(volume, plane)
+    try:
+        masks = CineSegmentation(segmentation, frames, editorNode)
+    except Exception:
+        frames.close()
+        raise
+    prompts = CinePrompts(segmentation, frames)
+    frames.leaving.connect(masks.keep)
+    frames.moved.connect(prompts.showFrame)
+    return frames, masks, prompts, frames.defaultAxis()
+
+
+def _checkInSpace(segmentation: vtk.vtkObject) -> None:
+    from medsam2.core.errors import OutputError
+
+    logic = slicer.modules.sequences.logic()
+    if logic.GetFirstBrowserNodeForProxyNode(segmentation) is not None:
+        msg = (
+            f"{segmentation.GetName()} holds masks of all frames; choose the axis Time for it, or "
+            "a new segmentation."
+        )
+        raise OutputError(msg)
