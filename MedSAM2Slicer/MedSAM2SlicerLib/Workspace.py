@@ -214,7 +214,7 @@ class Workspace:
         )
 
     def promptedIndices(self, segmentId: str) -> list[int]:
-        """Slices that carry a prompt other than a lock, ascending; none with a box beside the volume."""
+        """Slices that carry a prompt other than a lock, ascending; none for a box outside."""
         from medsam2.core.errors import PromptError
 
         nodes = self.prompts.nodes(segmentId)

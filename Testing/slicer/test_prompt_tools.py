@@ -49,7 +49,9 @@ def test_a_diameter_is_the_line_between_two_clicks(a_user):
     assert np.allclose(line.ends_rc, ((10, 12), (30, 34)), atol=0.6)
 
 
-@pytest.mark.parametrize(("tool", "kinds"), [("scribble", {"PointPrompt"}), ("lasso", {"BoxPrompt"})])
+@pytest.mark.parametrize(
+    ("tool", "kinds"), [("scribble", {"PointPrompt"}), ("lasso", {"BoxPrompt"})]
+)
 def test_a_stroke_of_the_mouse_becomes_a_prompt(a_user, tool, kinds):
     widget = a_user.view_showing(10)
     level = a_user.workspace.volume.node.GetDisplayNode().GetLevel()
