@@ -128,6 +128,11 @@ class CineBridge:
             vtk.vtkCommand.ModifiedEvent, self._onBrowser, BEFORE_SLICER
         )
 
+    @property
+    def nodes(self) -> tuple[vtk.vtkObject, ...]:
+        """What must stay in the scene."""
+        return self.node, self.sequence, self.browser
+
     def close(self) -> None:
         """Stops watching the browser."""
         self.browser.RemoveObserver(self._tag)
@@ -200,9 +205,7 @@ class CineBridge:
         return ofPlane
 
     def fingerprint(self) -> tuple[Any, ...]:
-        """Changes whenever a frame's voxels or their place do, or the sequence is gone."""
-        if self.sequence.GetScene() is None or self.browser.GetScene() is None:
-            return ()
+        """Changes whenever a frame's voxels or their place do."""
         images = [node.GetImageData() for node in self._frames.nodes()]
         scalars = [image and image.GetPointData().GetScalars() for image in images]
         times = [one and one.GetMTime() for one in scalars]

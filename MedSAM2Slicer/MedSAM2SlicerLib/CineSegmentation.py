@@ -98,6 +98,11 @@ class CineSegmentation:
         self._addMissing()
         self.shareSegments()
 
+    @property
+    def nodes(self) -> tuple[vtk.vtkObject, ...]:
+        """What must stay in the scene."""
+        return self.node, self._sequence
+
     # Frames
 
     def _otherFrames(self) -> Iterator[vtk.vtkObject]:

@@ -15,6 +15,7 @@ from .ModelCache import ModelCache
 from .ModelDialog import ModelDialog
 from .PythonRunner import PythonRunner
 from .Settings import BUNDLED_SERVER, CUSTOM_MODEL, REMOTE_SERVER, THIS_COMPUTER, Settings
+from .Signal import Signal
 
 PLACES = {
     THIS_COMPUTER: "This computer, inside Slicer",
@@ -33,7 +34,8 @@ class ComputeSection:
         jobs: for what takes long.
         runner: runs pip.
         onChanged: called when another backend is needed from now on.
-        onLooked: called when it is known what is missing.
+
+    Signals: ``told()`` when there is something new to say.
 
     Threading: main thread only.
     """
@@ -45,10 +47,10 @@ class ComputeSection:
         jobs: Jobs,
         runner: PythonRunner,
         onChanged: Callable[[], None],
-        onLooked: Callable[[], None] = lambda: None,
     ) -> None:
         self._ui, self._settings, self._jobs = ui, settings, jobs
-        self._onChanged, self._onLooked = onChanged, onLooked
+        self._onChanged = onChanged
+        self.told = Signal()
         self._runner = runner
         self._installer = Installer.Installer(runner, settings)
         self._cache = ModelCache(settings)
@@ -87,7 +89,8 @@ class ComputeSection:
         def found(needed: list[Installer.Requirement]) -> None:
             self.missing = tuple(requirement.name for requirement in needed)
             self.show()
-            self._onLooked()
+            if self._installer.pending:
+                self._say("An installation was begun and not completed; press Set up to go on.")
 
         self._jobs.submit(lambda _: Backends.missingRequirements(settings), onDone=found)
 
@@ -111,8 +114,14 @@ class ComputeSection:
             return f"Not set up yet: {', '.join(self.missing)}."
         return Backends.describeCompute(self._settings)
 
+    @property
+    def setup(self) -> str:
+        """The last line of an installation that is under way; empty without one."""
+        return str(self._ui.computeLabel.text) if self._runner.busy else ""
+
     def _say(self, text: str) -> None:
         self._ui.computeLabel.text = text
+        self.told.emit()
 
     def _change(self, name: str, value: Any) -> None:
         """Changes a setting; what it can't be is said and nothing changes."""

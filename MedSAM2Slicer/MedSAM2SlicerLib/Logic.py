@@ -99,7 +99,8 @@ class SegmentationLogic:
             parameters.editor = createEditorNode(self.scene)
         key = (volume, parameters.segmentation, parameters.editor, axis)
         held = self._workspace
-        if held is None or self._workspaceKey != key or not held.inPlace:
+        usable = held is not None and held.intact and held.inPlace
+        if not usable or self._workspaceKey != key:
             self._closeWorkspace()
             self._workspace = Workspace(*key)
             self._workspaceKey = key

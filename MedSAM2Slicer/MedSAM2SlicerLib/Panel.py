@@ -43,7 +43,6 @@ class Panel:
             self.logic.jobs,
             PythonRunner(python),
             self._onSettings,
-            self._onLooked,
         )
         self.view = Widget(self.root, self.ui, self.logic, self.compute)
 
@@ -57,9 +56,6 @@ class Panel:
         """Called in the worker thread: a bundled server that has died is started again."""
         if self._chosen.mode == BUNDLED_SERVER:
             self.server.revive()
-
-    def _onLooked(self) -> None:
-        self.view.refreshSoon()
 
     def _onSettings(self) -> None:
         self._chosen = self.settings.snapshot()

@@ -17,6 +17,7 @@ class Situation:
 
     Args:
         missing: what must be installed first for the chosen way of computing; empty when ready.
+        setup: what an installation that is under way says; empty without one.
         done, total: slices of the run so far and planned; ``total`` is 0 until it is known.
         slice: the slice in view, or None where no view shows the volume.
         message: what last happened, one line.
@@ -33,6 +34,7 @@ class Situation:
     slicesPerSecond: float = 0.0
     secondsLeft: float | None = None
     missing: tuple[str, ...] = ()
+    setup: str = ""
     undoLabel: str | None = None
     redoLabel: str | None = None
     slice: int | None = None
@@ -50,6 +52,8 @@ class Appearance:
 
     enabled: frozenset[str]
     """Names of the buttons that can be pressed."""
+    mainAction: str
+    """What the main button says: it segments, or sets up what is needed for that."""
     status: str
     isError: bool
     progress: tuple[int, int] | None
@@ -59,6 +63,8 @@ class Appearance:
     checkedTool: str
     """The prompt tool that is placing now, or empty."""
 
+
+SEGMENT, SET_UP = "Segment", "Set up..."
 
 TOOLS = ("drawBox", "inside", "outside", "sliceBox", "line", "scribble", "lasso")
 """Buttons that place a prompt."""
@@ -71,6 +77,7 @@ def present(situation: Situation) -> Appearance:
     redo = f"Redo: {s.redoLabel} (Ctrl+Y)" if s.redoLabel else "Nothing to redo"
     return Appearance(
         enabled=frozenset(_enabled(s)),
+        mainAction=SET_UP if s.missing else SEGMENT,
         status=_status(s),
         isError=s.isError and not s.running,
         progress=(s.done, s.total) if s.running else None,
@@ -84,8 +91,10 @@ def _enabled(s: Situation) -> set[str]:
     if s.running:
         return set() if s.cancelling else {"cancel"}
     if not s.hasVolume:
-        return set()
+        return {"segment"} if s.missing and not s.setup else set()
     enabled = {*TOOLS, "addSegment", "removePrompts", "rangeFromView", "clearRange"}
+    if s.missing and not s.setup:
+        enabled.add("segment")
     if s.hasPrompt and not s.missing:
         enabled |= {"segment", "forward", "backward", "both"}
     if s.promptedSegments > 1 and not s.missing:
@@ -112,10 +121,15 @@ def _status(s: Situation) -> str:  # noqa: PLR0911 (a list of cases, the most ur
         return s.message
     if s.placing:
         return _PLACING[s.placing]
+    if s.setup:
+        return s.setup
+    if s.missing:
+        return (
+            f"{', '.join(s.missing)} must be installed first: press {SET_UP} It says how much that is "
+            "before anything is fetched. A remote server (see Compute) needs nothing installed."
+        )
     if not s.hasVolume:
         return "Load a volume and select it above."
-    if s.missing:
-        return f"To compute on this computer, set up {', '.join(s.missing)} first (see Compute)."
     if s.message:
         return s.message
     if not s.hasPrompt:

@@ -51,7 +51,7 @@ class Run:
     Args:
         workspace: where it writes.
         segmentIds: the segments it segments.
-        fingerprint: the volume's, as the run began; results for another volume are refused.
+        label: what the user did, for undo.
         limited: those of them for which a range or a direction of the user's leaves other slices
             alone.
 

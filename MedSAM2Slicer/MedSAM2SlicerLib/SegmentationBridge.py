@@ -72,6 +72,12 @@ class SegmentationBridge:
                 "transforms; put both under the same one, or choose a new segmentation."
             )
             raise OutputError(msg)
+        if self.segmentIds and not self._isOfVoxels():
+            msg = (
+                f"{self.node.GetName()} is made of surfaces; make the binary labelmap its source in "
+                "the Segmentations module, or choose a new segmentation."
+            )
+            raise OutputError(msg)
         for labelmap in self._labelmaps():
             if not self._onGrid(labelmap):
                 msg = (
@@ -79,6 +85,9 @@ class SegmentationBridge:
                     f"{self.volume.node.GetName()}; choose a new segmentation for this volume."
                 )
                 raise OutputError(msg)
+
+    def _isOfVoxels(self) -> bool:
+        return bool(self.node.GetSegmentation().GetSourceRepresentationName() == BINARY_LABELMAP)
 
     def _labelmaps(self) -> list[vtk.vtkObject]:
         segmentation = self.node.GetSegmentation()
@@ -105,6 +114,11 @@ class SegmentationBridge:
     def segment(self, segmentId: str) -> vtk.vtkObject | None:
         """The segment of that id, or None once it was removed."""
         return self.node.GetSegmentation().GetSegment(segmentId)
+
+    @property
+    def nodes(self) -> tuple[vtk.vtkObject, ...]:
+        """What must stay in the scene."""
+        return (self.node,)
 
     def tags(self, segmentId: str) -> vtk.vtkObject | None:
         """Where facts about the segment's slices are kept: the segment itself."""

@@ -89,6 +89,11 @@ class VolumeBridge:
     sliceName = "Slice"
     """What a slice is called."""
 
+    @property
+    def nodes(self) -> tuple[vtk.vtkObject, ...]:
+        """What must stay in the scene."""
+        return (self.node,)
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -78,7 +78,7 @@ class Widget:
         tools = ("drawBox", "inside", "outside", "sliceBox", "line", "scribble", "lasso")
         return {
             **{tool: (lambda tool=tool: self.toggleTool(tool)) for tool in tools},
-            "segment": lambda: self._attempt(self.logic.segment),
+            "segment": self.segment,
             "cancel": self.logic.cancel,
             "segmentAll": lambda: self._attempt(self.logic.segmentAll),
             "both": lambda: self._attempt(self.logic.segment),
@@ -131,6 +131,7 @@ class Widget:
         self.table.selected.connect(self.logic.selectSegment)
         self.table.renamed.connect(self._onRenamed)
         self.logic.changed.connect(self.refreshSoon)
+        self.compute.told.connect(self.refreshSoon)
         self.logic.moved.connect(self._onMoved)
         self.logic.message.connect(self._onMessage)
         self.logic.failed.connect(self._onFailed)
@@ -217,6 +218,13 @@ class Widget:
         self.refreshSoon()
 
     # Prompts
+
+    def segment(self) -> None:
+        """Segments the current segment; where packages are missing, sets them up first."""
+        if self.compute.missing:
+            self.compute.setUp()
+        else:
+            self._attempt(self.logic.segment)
 
     def toggleTool(self, tool: str) -> None:
         """Turns a prompt tool on, or off if it is on."""
@@ -331,6 +339,7 @@ class Widget:
             "undoLabel": logic.history.undoLabel,
             "redoLabel": logic.history.redoLabel,
             "missing": self.compute.missing,
+            "setup": self.compute.setup,
         }
         if run is not None:
             progress = run.progress
@@ -416,6 +425,7 @@ class Widget:
                 button.setEnabled(name in appearance.enabled)
                 if button.checkable:
                     button.setChecked(name == appearance.checkedTool)
+        self.ui.segmentButton.text = appearance.mainAction
         self.ui.statusLabel.text = appearance.status
         color = "#d64545" if appearance.isError else ""
         self.ui.statusLabel.setStyleSheet(f"color: {color}" if color else "")

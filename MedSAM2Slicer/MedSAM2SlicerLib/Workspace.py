@@ -109,9 +109,9 @@ class Workspace:
     @property
     def intact(self) -> bool:
         """Whether volume and segmentation are still in the scene."""
-        nodes = (self.volume.node, self.segmentation.node)
+        nodes = (*self.volume.nodes, *self.segmentation.nodes)
         there = all(node.GetScene() is not None for node in nodes)
-        return there and nodes[0].GetImageData() is not None
+        return there and self.volume.node.GetImageData() is not None
 
     @property
     def shape_rc(self) -> tuple[int, int]:

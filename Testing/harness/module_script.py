@@ -24,11 +24,13 @@ class Script:
 
     Args:
         scene: the MRML scene.
-        volume: a volume node of it.
+        volume: a volume node of it; the one that the scene says if none.
         backend: makes the backend; called in the worker.
     """
 
-    def __init__(self, scene: Any, volume: Any, backend: Callable[[], Any] = FakeBackend) -> None:
+    def __init__(
+        self, scene: Any, volume: Any = None, backend: Callable[[], Any] = FakeBackend
+    ) -> None:
         from MedSAM2SlicerLib.Logic import SegmentationLogic
 
         self.scene = scene
@@ -37,7 +39,8 @@ class Script:
         self.failures: list[BaseException] = []
         self.logic.message.connect(self.messages.append)
         self.logic.failed.connect(self.failures.append)
-        self.logic.parameters.volume = volume
+        if volume is not None:
+            self.logic.parameters.volume = volume
 
     @property
     def workspace(self) -> Any:
@@ -135,6 +138,11 @@ class Script:
         self.logic.stop()
 
 
+def slowly(seconds: float = 0.01) -> FakeBackend:
+    """A backend that takes a while for each slice."""
+    return FakeBackend(on_slice=lambda _index: time.sleep(seconds))
+
+
 def noise(
     scene: Any,
     shape_kji: Sequence[int] = (15, 13, 16),
@@ -156,3 +164,27 @@ def segment_kji(segmentation: Any, segment_id: str, volume: Any) -> np.ndarray:
         if found is not None:
             return np.asarray(found) != 0
     return np.zeros(volume.GetImageData().GetDimensions()[::-1], dtype=bool)
+
+
+def shown_bounds(segmentation: Any, segment_id: str) -> np.ndarray:
+    """Where a segment's voxels reach in world RAS, by MRML alone: ``x0, x1, y0, y1, z0, z1``."""
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    import slicer
+
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
+    labelmap = segment.GetRepresentation("Binary labelmap")
+    inner, outer = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    labelmap.GetImageToWorldMatrix(inner)
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
+        segmentation.GetParentTransformNode(), None, outer
+    )
+    labels = vtk_to_numpy(labelmap.GetPointData().GetScalars())
+    labels_kji = labels.reshape(labelmap.GetDimensions()[::-1])
+    found_kji = np.argwhere(labels_kji == segment.GetLabelValue()) + labelmap.GetExtent()[4::-2]
+    low, high = found_kji.min(axis=0)[::-1] - 0.5, found_kji.max(axis=0)[::-1] + 0.5
+    corners_ijk = np.stack(np.meshgrid(*zip(low, high, strict=True)), axis=-1).reshape(-1, 3)
+    matrix = slicer.util.arrayFromVTKMatrix(outer) @ slicer.util.arrayFromVTKMatrix(inner)
+    corners_ras = corners_ijk @ matrix[:3, :3].T + matrix[:3, 3]
+    return np.stack([corners_ras.min(axis=0), corners_ras.max(axis=0)], axis=1).ravel()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from module_script import Script, noise
+from module_script import Script, noise, slowly
 
 BOX = (3, 2, 2, 12, 10, 12)
 """Inclusive ``i0, j0, k0, i1, j1, k1``."""
@@ -83,15 +83,6 @@ def test_a_stroke_that_goes_on_while_a_run_streams_is_kept_and_counts_as_evidenc
     script.run()
     assert np.array_equal(script.slices()[[0, 12]], [mask_rc, mask_rc])
     script.close()
-
-
-def slowly():
-    """A backend that takes a while for each slice."""
-    import time
-
-    from fake_backend import FakeBackend
-
-    return FakeBackend(on_slice=lambda _index: time.sleep(0.01))
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.permutations("kji", 2)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import cine
 import numpy as np
 import pytest
@@ -123,12 +125,41 @@ def test_paint_just_before_another_frame_is_shown_is_not_lost(a_user):
     segment_from_frame(a_user, 4)
     drawn = ~a_user.masks()[6]
     paint(a_user, 6, drawn)
-    a_user.view.goToSlice(5)
+    a_user.view.goToSlice(4)
     a_user.view.goToSlice(6)
-    a_user.view.goToSlice(5)
+    a_user.view.goToSlice(4)
     a_user.settle()
     assert np.array_equal(a_user.masks()[6], drawn)
     assert a_user.workspace.locked(a_user.segment_id) == {6}
+
+
+def test_paint_during_playback_is_not_lost_either(a_user):
+    segment_from_frame(a_user, 4)
+    drawn = ~a_user.masks()[6]
+    browser = cine.browser_of(a_user.logic.parameters.volume)
+    a_user.view.goToSlice(6)
+    browser.SetPlaybackActive(True)
+    paint(a_user, 6, drawn)
+    browser.SelectNextItem(1)
+    browser.SetPlaybackActive(False)
+    a_user.settle()
+    assert np.array_equal(a_user.masks()[6], drawn)
+    assert a_user.workspace.locked(a_user.segment_id) == {6}
+
+
+def test_frames_and_other_markups_of_the_user_stay_as_they_are(a_user):
+    own = a_user.slicer.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "mine")
+    own.AddControlPoint(1.0, 2.0, 3.0)
+    own.CreateDefaultDisplayNodes()
+    segment_from_frame(a_user, 4)
+    a_user.view.goToSlice(9)
+    volume = a_user.logic.parameters.volume
+    sequence = cine.browser_of(volume).GetSequenceNode(volume)
+    assert own.GetDisplayVisibility()
+    assert own.GetAttributeNames() == ()
+    for number, voxels_kji in enumerate(cine.beating(cine.CINE_SHAPE_KJI, COUNT)):
+        held_kji = slicer.util.arrayFromVolume(sequence.GetNthDataNode(number))
+        assert np.array_equal(held_kji, voxels_kji)
 
 
 def test_undo_and_redo_are_exact_on_whatever_frame_they_are_asked_for(a_user):
@@ -336,17 +367,48 @@ def test_frames_of_different_sizes_are_refused_with_a_message(a_slicer, a_scene)
     assert not any(mask.any() for mask in user.masks().values())
 
 
-def test_the_sequence_may_go_away_in_the_middle_of_a_run(a_user):
-    import time
-
+@pytest.mark.parametrize("what", ["browser", "frames", "masks", "volume"])
+def test_what_a_run_works_on_may_go_away_in_the_middle_of_it(a_user, what):
     slow = FakeBackend(on_slice=lambda _index: time.sleep(0.05))
     a_user.logic.compute = type(a_user.logic.compute)(lambda: slow)
     a_user.press("drawBox")
     a_user.click(4, BOX_RC[:2], BOX_RC[2:])
     a_user.settle()
+    volume, segmentation = a_user.logic.parameters.volume, a_user.logic.parameters.segmentation
+    browser = cine.browser_of(volume)
+    node = {
+        "browser": browser,
+        "frames": browser.GetSequenceNode(volume),
+        "masks": browser.GetSequenceNode(segmentation),
+        "volume": volume,
+    }[what]
     a_user.press("segment")
     run = a_user.logic.run
     assert standin.pump(10, until=lambda: run.progress.done >= 2)
-    a_user.slicer.scene.RemoveNode(a_user.workspace.volume.browser)
+    a_user.slicer.scene.RemoveNode(node)
     assert standin.pump(10, until=lambda: a_user.logic.run is None)
     a_user.settle()
+    assert run.progress.done < COUNT
+
+
+def test_the_tiny_engine_gives_the_same_masks_as_on_the_bare_frames(a_slicer, a_scene):
+    pytest.importorskip("torch", reason="the engine needs PyTorch")
+    from tiny_engine import backend_for
+
+    from medsam2.core.backend import SessionOptions
+    from medsam2.core.geometry import SliceAxis
+    from medsam2.core.volume import Volume
+
+    frames = cine.beating(cine.CINE_SHAPE_KJI, 5)
+    user = User(a_slicer, backend_for)
+    user.choose(cine.add_sequence(a_scene, frames))
+    choose_axis(user, "time")
+    segment_from_frame(user, 2)
+    workspace = user.workspace
+    volume = Volume(np.concatenate(frames), workspace.volume.affine_ijk_to_ras)
+    with backend_for().open(volume, SessionOptions(axis=SliceAxis.K, window="auto")) as session:
+        session.put(1, workspace.objectPrompts(user.segment_id))
+        wanted = {result.index: result.mask_rc.unpack() for result in session.propagate()}
+    masks = user.masks()
+    assert any(mask.any() for mask in masks.values())
+    assert all(np.array_equal(masks[index], mask) for index, mask in wanted.items())

@@ -137,6 +137,9 @@ class SliceView(View):
         self._image = vtk.vtkActor2D()
         self._image.SetMapper(mapper)
         self._image.GetProperty().SetDisplayLocationToBackground()
+        self._image.SetVisibility(False)
+        # First of all: what lies on it is blended with what is drawn already.
+        self.renderer.AddViewProp(self._image)
 
     def _listen(self) -> None:
         # Without a style of VTK's own first, clicks show where a point would go but place none.
@@ -158,12 +161,9 @@ class SliceView(View):
     def render(self) -> None:
         """Draws the view."""
         shown = self.logic.GetImageDataConnection()
-        if shown is None:
-            self.renderer.RemoveViewProp(self._image)
-        else:
+        self._image.SetVisibility(shown is not None)
+        if shown is not None:
             self._image.GetMapper().SetInputConnection(shown)
-            if not self.renderer.HasViewProp(self._image):
-                self.renderer.AddViewProp(self._image)
         super().render()
 
 

@@ -1,0 +1,74 @@
+"""A first run on a computer where nothing is installed: one button, the size, and on it goes."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import standin
+from compute_rooms import Backends, Installer
+from fake_backend import FakeBackend
+from module_user import User
+
+
+class Pip:
+    """Stands for pip: installs when it is told that it is done."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.busy = False
+
+    def __call__(self, module, arguments, onLine, onDone):
+        self.asked.append((module, *arguments))
+        self.busy, self._line, self._done = True, onLine, onDone
+
+    def say(self, line):
+        self._line(line)
+
+    def end(self, code=0):
+        self.busy = False
+        self._done(code)
+
+    def poll(self):
+        pass
+
+
+@pytest.fixture
+def missing(monkeypatch):
+    held = [Installer.Requirement("torch", ">=2.6")]
+    monkeypatch.setattr(Installer, "missing", lambda _mode: list(held))
+    monkeypatch.setattr(Backends, "missingRequirements", lambda _settings: list(held))
+    return held
+
+
+@pytest.fixture
+def a_user(a_slicer, a_volume, missing):
+    user = User(a_slicer, FakeBackend)
+    user.pip = Pip()
+    user.panel.compute._runner = user.pip
+    user.panel.compute._installer = Installer.Installer(user.pip, user.panel.settings)
+    user.choose(a_volume("axial"))
+    return user
+
+
+def test_the_main_button_sets_up_what_is_missing_and_says_how_much_first(a_user, missing, a_slicer):
+    assert a_user.ui.segmentButton.text == "Set up..."
+    assert "torch" in a_user.ui.statusLabel.text
+    a_slicer.answers.append(sys.modules["qt"].QMessageBox.Ok)
+    a_user.press("segment")
+    assert "740 MB" in a_slicer.messages[-1].text
+    assert a_user.pip.asked
+    a_user.pip.say("Collecting torch")
+    standin.pump(0.2)
+    assert "Collecting torch" in a_user.ui.statusLabel.text
+    missing.clear()
+    while a_user.pip.busy:
+        a_user.pip.end()
+    a_user.settle()
+    assert a_user.ui.segmentButton.text == "Segment"
+
+
+def test_a_user_who_says_no_has_nothing_installed(a_user, a_slicer):
+    a_slicer.answers.append(sys.modules["qt"].QMessageBox.Cancel)
+    a_user.press("segment")
+    assert a_user.pip.asked == []
