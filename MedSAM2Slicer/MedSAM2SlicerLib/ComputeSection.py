@@ -23,6 +23,8 @@ PLACES = {
     REMOTE_SERVER: "Remote server",
 }
 REMOTE_WIDGETS = ("serverAddress", "serverToken", "caFile")
+MOST_LETTERS = 52
+"""Of the section's title, which Slicer cuts off where the panel ends; its tool tip has all of it."""
 
 
 class ComputeSection:
@@ -195,9 +197,14 @@ class ComputeSection:
 
     def describe(self, backend: Any) -> None:
         """Shows in the section's title what computes, also while it is collapsed."""
-        title = "Compute: " + Backends.describeCompute(self._settings, backend)
+        whole = Backends.describeCompute(self._settings, backend)
+        title = f"Compute: {whole}"
+        if len(title) > MOST_LETTERS:
+            title = f"{title[: MOST_LETTERS - 1].rstrip(', ')}\N{HORIZONTAL ELLIPSIS}"
         if self._ui.computeSection.text != title:
             self._ui.computeSection.text = title
+        if self._ui.computeSection.toolTip != whole:
+            self._ui.computeSection.toolTip = whole
 
     def close(self) -> None:
         """Ends downloads."""

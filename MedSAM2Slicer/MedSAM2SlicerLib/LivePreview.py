@@ -41,6 +41,16 @@ class LivePreview:
         self._node: vtk.vtkObject | None = None
         self._key: Any = None
         self._job: Job | None = None
+        self._run: Any = None
+        self._used: dict[str, list[str]] = {}
+        """The prompts that a segment's last run began with."""
+        logic.changed.connect(self._noteRun)
+
+    def _noteRun(self) -> None:
+        run = self._logic.run
+        if run is not None and run is not self._run:
+            self._run = run
+            self._used |= {one: _held(run.workspace, one) for one in run.segmentIds}
 
     def update(self, index: int | None) -> None:
         """Predicts the current segment on a slice, if it has prompts that reach it.
@@ -52,21 +62,27 @@ class LivePreview:
             self.clear()
             return
         workspace, segmentId = logic.workspace(), logic.currentSegment()
-        held = [repr(one) for one in workspace.prompts.contents(segmentId)]
-        key = (workspace.volume.fingerprint(), workspace.axis, segmentId, index, held)
+        held = _held(workspace, segmentId)
+        place = (workspace.volume.fingerprint(), workspace.axis, segmentId, index)
+        wanted = held and not self._isSettled(workspace, segmentId, index, held)
+        key = (*place, held, wanted)
         if key == self._key:
             return
         self.clear()
         self._key = key
-        if held and self._reaches(workspace, segmentId, index):
+        if wanted and self._reaches(workspace, segmentId, index):
             self._predict(workspace, segmentId, index, key)
 
+    def _isSettled(self, workspace: Workspace, segmentId: str, index: int, held: list[str]) -> bool:
+        """Whether the slice is the user's own, or shows already what these prompts give."""
+        if index in workspace.locked(segmentId):
+            return True
+        return held == self._used.get(segmentId) and index in workspace.memory.occupied(segmentId)
+
     def _reaches(self, workspace: Workspace, segmentId: str, index: int) -> bool:
-        """Whether a prompt lies on the slice or the box covers it, and the slice is not locked."""
+        """Whether a prompt lies on the slice or the box covers it."""
         from medsam2.core.errors import PromptError
 
-        if index in workspace.locked(segmentId):
-            return False
         try:
             prompts = workspace.objectPrompts(segmentId)
         except PromptError:
@@ -149,3 +165,8 @@ class LivePreview:
         shown = self._node is not None and self._node.GetScene() is not None
         if shown and self._node.GetSegmentation().GetNumberOfSegments():
             self._node.GetSegmentation().RemoveAllSegments()
+
+
+def _held(workspace: Workspace, segmentId: str) -> list[str]:
+    """A segment's prompts, to be compared."""
+    return [repr(one) for one in workspace.prompts.contents(segmentId)]

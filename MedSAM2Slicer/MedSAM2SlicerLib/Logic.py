@@ -259,8 +259,8 @@ class SegmentationLogic:
     def _ending(self, run: Run, error: BaseException | None) -> Chore:
         """Closes the run's step; one whose nodes went, or are no longer worked on, leaves none."""
         try:
-            if run.workspace.intact:
-                yield from run.finish(complete=error is None and not run.cancelled and run.valid)
+            complete = error is None and not run.cancelled and run.valid
+            yield from run.workspace.whileIntact(run.finish(complete=complete))
         finally:
             if run is self.run:
                 self.run = None
@@ -398,7 +398,8 @@ class SegmentationLogic:
         for segmentId, _, index in step.slices:
             self.replaced.pop((segmentId, index), None)
             self.scores.pop((segmentId, index), None)
-        yield from self.workspace().apply(step)
+        workspace = self.workspace()
+        yield from workspace.whileIntact(workspace.apply(step))
         self.changed.emit()
 
     def settle(self) -> None:
@@ -417,7 +418,7 @@ class SegmentationLogic:
 
     def _settling(self, workspace: Workspace, label: str, *, patiently: bool) -> Chore:
         step = Step(label)
-        yield from workspace.observe(step, patiently=patiently)
+        yield from workspace.whileIntact(workspace.observe(step, patiently=patiently))
         if step.changed and workspace is self._workspace:
             self.history.record(step)
             self.changed.emit()

@@ -47,6 +47,8 @@ class Measures:
     def _measuring(self, workspace: Workspace, segmentId: str, version: int) -> Chore:
         voxels, diameter = 0, 0.0
         for index in workspace.memory.occupied(segmentId):
+            if not workspace.intact:
+                return
             mask_rc = thaw(workspace.memory.known(segmentId, index), workspace.shape_rc)
             voxels += int(mask_rc.sum())
             diameter = max(diameter, longestDiameter(mask_rc, workspace.spacing_rc))

@@ -133,13 +133,14 @@ def alignBox(
     if drawn is not None:
         flat = _axisAlong(drawn[1], corners_ras[0], volume)
         if oneSlice and flat == axis.ijk_position:
-            middle_ijk[flat], reach_ijk[flat] = round(middle_ijk[flat]), 0.5
+            middle_ijk[flat], reach_ijk[flat] = round(middle_ijk[flat]), 0.0
         else:
             depth = _meanSide(corners_ijk, volume) / 2
             reach_ijk[flat] = max(reach_ijk[flat], depth / _spacing_ijk(volume)[flat])
     limit_ijk = np.array(volume.shape_kji[::-1]) - 0.5
-    low_ijk = np.maximum(middle_ijk - reach_ijk, -0.5)
-    high_ijk = np.minimum(middle_ijk + reach_ijk, limit_ijk)
+    # The voxels that were clicked belong to the box.
+    low_ijk = np.maximum(np.round(middle_ijk - reach_ijk) - 0.5, -0.5)
+    high_ijk = np.minimum(np.round(middle_ijk + reach_ijk) + 0.5, limit_ijk)
     placeBox(roi, volume, low_ijk, high_ijk)
 
 

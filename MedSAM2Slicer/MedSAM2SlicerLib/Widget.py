@@ -36,6 +36,14 @@ SETTLE_SECONDS = 0.3
 
 PREVIEW_SECONDS = 0.15
 
+RANGE_WIDGETS = (
+    "rangeFirst",
+    "rangeFirstFromView",
+    "rangeLast",
+    "rangeLastFromView",
+    "clearRangeButton",
+)
+
 
 class Widget:
     """The module's panel.
@@ -425,6 +433,8 @@ class Widget:
                 button.setEnabled(name in appearance.enabled)
                 if button.checkable:
                     button.setChecked(name == appearance.checkedTool)
+        for name in RANGE_WIDGETS:
+            getattr(self.ui, name).setEnabled("clearRange" in appearance.enabled)
         self.ui.segmentButton.text = appearance.mainAction
         self.ui.statusLabel.text = appearance.status
         color = "#d64545" if appearance.isError else ""

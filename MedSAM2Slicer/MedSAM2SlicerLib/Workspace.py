@@ -113,6 +113,15 @@ class Workspace:
         there = all(node.GetScene() is not None for node in nodes)
         return there and self.volume.node.GetImageData() is not None
 
+    def whileIntact(self, steps: Iterator[None]) -> Iterator[None]:
+        """Goes through these steps, and ends where the scene lost the volume or the segmentation."""
+        while self.intact:
+            try:
+                next(steps)
+            except StopIteration:
+                return
+            yield
+
     @property
     def shape_rc(self) -> tuple[int, int]:
         """Rows and columns of a slice."""

@@ -100,10 +100,11 @@ def above(images: Sequence[Image.Image]) -> Image.Image:
 
 def window(user: Any) -> Image.Image:
     """The panel beside the three slice views and the 3D view."""
-    rows = [beside([view(user, name) for name in names]) for names in (("Red", "3D"), ("Yellow", "Green"))]
-    views = above(rows)
-    shown = panel(user)
-    return beside([shown.crop((0, 0, shown.width, min(shown.height, views.height))), views])
+    rows = [
+        beside([view(user, name) for name in names])
+        for names in (("Red", "3D"), ("Yellow", "Green"))
+    ]
+    return beside([panel(user), above(rows)])
 
 
 def top(image: Image.Image, height: int) -> Image.Image:
@@ -118,7 +119,7 @@ def write(image: Image.Image, path: Path) -> None:
         ValueError: it is larger than a page should load.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    few = image.quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few = image.quantize(COLORS, kmeans=4, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
     if path.stat().st_size > MOST_BYTES:
         msg = f"{path} has {path.stat().st_size} bytes; {MOST_BYTES} are the most."

@@ -6,6 +6,7 @@ views are Slicer's own; what is around them is drawn by the tests' stand-in for 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,24 @@ import pictures
 import stage
 
 OUTPUT = stage.REPOSITORY / "Resources" / "Screenshots"
-ORANGE, BLUE, GREEN = (0.95, 0.55, 0.15), (0.25, 0.6, 0.95), (0.4, 0.8, 0.35)
+ORANGE = (0.95, 0.55, 0.15)
 PANEL_TOP = 390
 """Height of the part of the panel that the three clicks need."""
 
 SECTIONS = ("editorSection", "displaySection", "computeSection", "exportSection")
-MUSCLE_RC, MUSCLE_SLICE, MUSCLE_DEPTH = (48, 0, 88, 58), 37, (30, 43)
-CANAL_RC, CANAL_SLICE, CANAL_DEPTH = (0, 70, 38, 108), 42, (37, 46)
+ERASED_SLICE, CORE_RC, CORE_RADIUS, BRUSH_MM = 13, (65, 58), 19, 14
+"""Where the model takes more than the tumour: a ring around its dark core."""
+
+NEAR = (60, 0, 360, 330)
+"""The part of a view that matters there: left, top, right, bottom."""
+
+DIAMETER_RC = ((36, 46), (82, 72))
+OTHERS = (
+    ("Muscle 1", (0.25, 0.6, 0.95), 5, (0, 41, 33, 64), (0, 10)),
+    ("Muscle 2", (0.75, 0.45, 0.9), 5, (3, 101, 56, 120), (0, 9)),
+    ("Air", (0.4, 0.8, 0.35), 42, (0, 70, 38, 108), (37, 45)),
+)
+"""Name, colour, slice of the box, the box, first and last slice."""
 
 
 class Shots:
@@ -48,6 +60,10 @@ class Shots:
         """Panel and all views."""
         self._write(pictures.window(self.user), name)
 
+    def row(self, name: str, *images: Any) -> None:
+        """Pictures side by side."""
+        self._write(pictures.beside(images), name)
+
     def _write(self, image: Any, name: str) -> None:
         pictures.write(image, self.output / f"{name}.png")
 
@@ -57,8 +73,7 @@ def three_clicks(user: Any, shots: Shots) -> None:
     stage.open_demo(user)
     shots.panel("opened")
     user.draw_box(stage.TUMOUR_SLICE, stage.TUMOUR_RC, stage.TUMOUR_DEPTH)
-    stage.describe_segment(user, "Tumour", ORANGE)
-    color_prompts(user, ORANGE)
+    paint_over(user, "Tumour", ORANGE)
     user.settle(2)
     shots.panel("box")
     shots.top("box", "Red")
@@ -74,22 +89,47 @@ def three_clicks(user: Any, shots: Shots) -> None:
         shots.window("window-dark")
 
 
+def diameter(user: Any, shots: Shots) -> None:
+    """Another prompt than a box: the preview of a diameter."""
+    stage.open_demo(user)
+    user.press("line")
+    user.click(stage.TUMOUR_SLICE, *DIAMETER_RC)
+    paint_over(user, "Tumour", ORANGE)
+    user.settle(2)
+    shots.top("diameter", "Red")
+    user.slicer.close_scene()
+    user.settle()
+
+
 def correction(user: Any, shots: Shots) -> None:
-    """A stroke of the brush, and what an update makes of it."""
+    """A stroke that takes away what is too much, and what an update makes of it."""
     import standin
 
-    index = 26
-    widget = user.view_showing(index)
-    user.ui.editorWidget.setActiveEffectByName("Paint")
-    user.ui.editorWidget.activeEffect().setParameter("BrushAbsoluteDiameter", 12)
-    standin.mouse.drag(widget, [user.point(index, 66, 80), user.point(index, 76, 70)])
+    before = close_up(user)
+    widget = user.view_showing(ERASED_SLICE)
+    user.ui.editorWidget.setActiveEffectByName("Erase")
+    user.ui.editorWidget.activeEffect().setParameter("BrushAbsoluteDiameter", BRUSH_MM)
+    angles = [2 * math.pi * step / 24 for step in range(25)]
+    row, column = CORE_RC
+    ring = [(row + CORE_RADIUS * math.sin(a), column + CORE_RADIUS * math.cos(a)) for a in angles]
+    standin.mouse.drag(widget, [user.point(ERASED_SLICE, *place_rc) for place_rc in ring])
     user.ui.editorWidget.setActiveEffectByName("")
     user.settle(0.5)
-    shots.top("painted", "Red")
+    corrected = close_up(user)
     user.run("both")
     user.settle(0.5)
-    shots.panel("corrected")
-    shots.window("corrected")
+    shots.panel("updated")
+    shots.row("correction", before, corrected, close_up(user))
+    stage.show_surface(user)
+    shots.window("updated")
+
+
+def close_up(user: Any) -> Any:
+    """The corrected slice, and below it the tumour from the side."""
+    user.view_showing(ERASED_SLICE)
+    middle_ras = user.point(ERASED_SLICE, *CORE_RC)
+    user.slicer.sliceWidget("Yellow").mrmlSliceNode().JumpSliceByOffsetting(*middle_ras)
+    return pictures.above([pictures.view(user, name).crop(NEAR) for name in ("Red", "Yellow")])
 
 
 def sections(user: Any, shots: Shots) -> None:
@@ -104,23 +144,20 @@ def sections(user: Any, shots: Shots) -> None:
 
 
 def several(user: Any, shots: Shots) -> None:
-    """Two more segments in one pass."""
-    for name, color, index, box_rc, depth in (
-        ("Muscle", BLUE, MUSCLE_SLICE, MUSCLE_RC, MUSCLE_DEPTH),
-        ("Anal canal", GREEN, CANAL_SLICE, CANAL_RC, CANAL_DEPTH),
-    ):
+    """More segments, in one pass."""
+    for name, color, index, box_rc, depth in OTHERS:
         user.press("addSegment")
         user.draw_box(index, box_rc, depth)
-        stage.describe_segment(user, name, color)
-        color_prompts(user, color)
+        paint_over(user, name, color)
     user.run("segmentAll")
     user.settle(1)
     stage.show_surface(user)
     shots.window("several")
 
 
-def color_prompts(user: Any, color: tuple[float, float, float]) -> None:
-    """Prompts in the colour of their segment."""
+def paint_over(user: Any, name: str, color: tuple[float, float, float]) -> None:
+    """Gives the current segment and its prompts a name and a colour that tell them apart."""
+    stage.describe_segment(user, name, color)
     for node in user.workspace.prompts.nodes(user.segment_id):
         node.GetDisplayNode().SetSelectedColor(*color)
         node.GetDisplayNode().SetColor(*color)
@@ -130,12 +167,15 @@ def main() -> None:
     """Makes them all."""
     user = stage.start()
     shots = Shots(user, OUTPUT)
+    diameter(user, shots)
     three_clicks(user, shots)
     correction(user, shots)
     sections(user, shots)
     several(user, shots)
-    if user.slicer.errors:
-        raise RuntimeError(user.slicer.errors)
+    errors = list(user.slicer.errors)
+    user.slicer.unload_modules()
+    if errors:
+        raise RuntimeError(errors)
 
 
 if __name__ == "__main__":
