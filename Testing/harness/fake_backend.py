@@ -136,7 +136,6 @@ class FakeSession:
 
     def close(self) -> None:
         self._closed = True
-        self._objects.clear()
 
     def __enter__(self) -> Self:
         return self

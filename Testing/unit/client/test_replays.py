@@ -132,14 +132,14 @@ class Inverted(FakeBackend):
 
     def open(self, volume, options=None):
         session = super().open(volume, options)
-        predict = session.predict
+        made = session._made
 
-        def other(object_id, index):
-            result = predict(object_id, index)
+        def other(object_id, prompts, index):
+            result = made(object_id, prompts, index)
             flipped = dataclasses.replace(result.mask_rc, bits=~result.mask_rc.bits)
             return dataclasses.replace(result, mask_rc=flipped)
 
-        session.predict = other
+        session._made = other
         return session
 
 
