@@ -14,7 +14,6 @@ import vtk
 
 LEAST_STEP_PIXELS = 3.0
 """Points of a stroke lie at least so far apart."""
-LEAST_POINTS = 2
 _BEFORE_THE_VIEW = 10.0
 """Observer priority: the stroke sees the mouse first."""
 
@@ -68,13 +67,18 @@ class Drawing:
         self._observed.append((interactor, tags[0]))
 
     def stop(self) -> None:
-        """Gives the left button back to the views; a stroke under way ends where it is."""
+        """Gives the left button back to the views; a stroke under way is given up."""
+        node = self._let()
+        if node is not None:
+            node.GetScene().RemoveNode(node)
+
+    def _let(self) -> vtk.vtkObject | None:
+        """Stops listening; returns the node of a stroke under way, unless it was removed."""
         for interactor, tag in self._observed:
             interactor.RemoveObserver(tag)
         self._observed.clear()
         node, self._node, self._last_xy = self._node, None, None
-        if node is not None and node.GetScene() is not None:
-            self._onEnded(node)
+        return node if node is not None and node.GetScene() is not None else None
 
     def _press(self, interactor: vtk.vtkObject, sliceNode: vtk.vtkObject) -> bool:
         self._node, self._last_xy = self._makeNode(), None
@@ -95,5 +99,7 @@ class Drawing:
         if self._node is None:
             return False
         self._move(interactor, sliceNode)
-        self.stop()
+        node = self._let()
+        if node is not None:
+            self._onEnded(node)
         return True

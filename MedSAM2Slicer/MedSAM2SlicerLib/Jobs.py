@@ -7,6 +7,7 @@ change the scene. One thread for everything keeps the GPU libraries' per-thread 
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import time
@@ -17,6 +18,8 @@ Work = Callable[["Job"], Any]
 Callback = Callable[[Any], Any]
 
 POLL_BUDGET_SECONDS = 0.02
+EXIT_SECONDS = 10.0
+"""How long Python's end waits for a worker: killed inside torch, it would take Slicer down with it."""
 
 
 class JobCancelled(Exception):
@@ -126,6 +129,7 @@ class Jobs:
                 target=_serve, args=(self._waiting,), name="MedSAM2Slicer", daemon=True
             )
             self._thread.start()
+            atexit.register(self._atExit, self._thread)
         self._waiting.put(job)
         return job
 
@@ -155,6 +159,10 @@ class Jobs:
         self._waiting.put(None)
         self._thread = None
         self._waiting, self._deliveries = queue.SimpleQueue(), queue.SimpleQueue()
+
+    def _atExit(self, thread: threading.Thread) -> None:
+        self.stop()
+        thread.join(EXIT_SECONDS)
 
 
 def _serve(waiting: queue.SimpleQueue[Job | None]) -> None:

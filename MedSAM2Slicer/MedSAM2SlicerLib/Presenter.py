@@ -156,6 +156,6 @@ _PLACING = {
     "outside": "Click what does not belong to it; every click adds a point. Esc ends.",
     "sliceBox": "Click two corners around the structure on this slice. Esc ends.",
     "line": "Click both ends of the longest diameter. Esc ends.",
-    "scribble": "Click along the inside of the structure; a double click ends the line.",
-    "lasso": "Click around the structure on this slice; a double click closes the outline.",
+    "scribble": "Draw along the inside of the structure with the button held. Esc ends.",
+    "lasso": "Draw around the structure on this slice with the button held. Esc ends.",
 }

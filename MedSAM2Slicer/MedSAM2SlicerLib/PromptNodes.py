@@ -45,13 +45,22 @@ KINDS = {
 }
 
 
+LEAST_POINTS = {"line": 2, "scribble": 2, "lasso": 3}
+"""With fewer control points a prompt of that kind is not there yet."""
+
+
 def mark(node: vtk.vtkObject, segmentation: vtk.vtkObject, segmentId: str, kind: str) -> None:
     """Makes a markups node a prompt of a segment; its geometry stays as it is."""
     node.SetAttribute(KIND, kind)
     node.SetAttribute(SEGMENT, segmentId)
+    identify(node)
+    node.SetNodeReferenceID(SEGMENTATION, segmentation.GetID())
+
+
+def identify(node: vtk.vtkObject) -> None:
+    """Gives a prompt an id of its own, if it has none."""
     if not node.GetAttribute(IDENTITY):
         node.SetAttribute(IDENTITY, uuid.uuid4().hex)
-    node.SetNodeReferenceID(SEGMENTATION, segmentation.GetID())
 
 
 def unmark(node: vtk.vtkObject) -> None:
@@ -114,8 +123,7 @@ def isComplete(node: vtk.vtkObject) -> bool:
     """Whether the node holds enough to be a prompt."""
     if node.GetAttribute(KIND) in ("roi", "box"):
         return min(node.GetSize()) > 0
-    needed = 2 if node.IsA("vtkMRMLMarkupsLineNode") else 1
-    return len(definedPoints(node)) >= needed
+    return len(definedPoints(node)) >= LEAST_POINTS.get(node.GetAttribute(KIND), 1)
 
 
 def content(node: vtk.vtkObject) -> dict[str, Any]:

@@ -102,12 +102,17 @@ class PromptStore:
         return [PromptNodes.content(node) for node in placed]
 
     def snapshot(self) -> Snapshot:
-        """All prompts by their ids; equal snapshots mean equal prompts."""
-        return {
-            node.GetAttribute(IDENTITY): PromptNodes.content(node)
-            for node in self._all()
-            if PromptNodes.isComplete(node)
-        }
+        """All prompts by their ids; equal snapshots mean equal prompts.
+
+        A copy that was made of a prompt, in the Data module say, gets an id of its own.
+        """
+        found: Snapshot = {}
+        for node in filter(PromptNodes.isComplete, self._all()):
+            if node.GetAttribute(IDENTITY) in found:
+                node.RemoveAttribute(IDENTITY)
+                PromptNodes.identify(node)
+            found[node.GetAttribute(IDENTITY)] = PromptNodes.content(node)
+        return found
 
     def restore(self, snapshot: Snapshot) -> None:
         """Makes the scene's prompts equal to a snapshot, touching only what differs."""

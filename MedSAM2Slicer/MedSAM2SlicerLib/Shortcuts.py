@@ -16,8 +16,12 @@ KEYS = {
     "O": "sliceBox",
     "U": "useSlice",
     "E": "nextUncertain",
+    "Escape": "stopTool",
 }
 """Key by action. Slicer's own of the slice views (R, V, T, G, F, B and others) are left to it."""
+
+PLACING_ONLY = ("stopTool",)
+"""Actions whose keys are Slicer's own as long as no prompt tool is on."""
 
 
 class Shortcuts:
@@ -32,6 +36,8 @@ class Shortcuts:
     def __init__(self, actions: Mapping[str, Callable[[], object]]) -> None:
         self._actions = actions
         self._installed: list[qt.QShortcut] = []
+        self._whilePlacing: list[qt.QShortcut] = []
+        self._placing = False
 
     def install(self, widgets: Iterable[qt.QWidget]) -> None:
         """Lets the keys work in these widgets and their children."""
@@ -42,6 +48,15 @@ class Shortcuts:
                 shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
                 shortcut.connect("activated()", self._actions[action])
                 self._installed.append(shortcut)
+                if action in PLACING_ONLY:
+                    shortcut.setEnabled(self._placing)
+                    self._whilePlacing.append(shortcut)
+
+    def setPlacing(self, placing: bool) -> None:
+        """Says whether a prompt tool is on."""
+        self._placing = placing
+        for shortcut in self._whilePlacing:
+            shortcut.setEnabled(placing)
 
     def uninstall(self) -> None:
         """Takes them away."""
@@ -49,3 +64,4 @@ class Shortcuts:
             shortcut.setEnabled(False)
             shortcut.deleteLater()
         self._installed.clear()
+        self._whilePlacing.clear()

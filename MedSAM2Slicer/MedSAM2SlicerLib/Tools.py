@@ -38,6 +38,8 @@ class Tools:
         self._drawing: Drawing | None = None
         self._stroke = ""
         self._workspace: Any = None
+        self.segmentId = ""
+        """The segment that the tool places prompts of."""
 
     @property
     def current(self) -> str:
@@ -61,7 +63,7 @@ class Tools:
         """
         self.stop()
         workspace, segmentId = self._logic.workspace(), self._logic.currentSegment()
-        self._workspace = workspace
+        self._workspace, self.segmentId = workspace, segmentId
         kind = KINDS.get(tool, tool)
         if tool in STROKES:
             self._stroke = tool

@@ -31,6 +31,8 @@ from .Tools import Tools
 
 TICK_MILLISECONDS = 20
 REFRESH_SECONDS = 0.05
+IDLE_REFRESH_SECONDS = 0.5
+"""How soon what was changed elsewhere (a segment's name, a view's slice) is shown."""
 SETTLE_SECONDS = 0.3
 """How long the user's own changes may wait until they are taken up as a step to undo."""
 
@@ -66,13 +68,14 @@ class Widget:
         self._stale, self._refreshed, self._settledAt = True, 0.0, 0.0
         self._observed: list[tuple[Any, int]] = []
         self._entered, self._shownRange = False, (0, 0)
-        self.tools = Tools(logic, sliceWidgets, self.refreshSoon)
+        self.tools = Tools(logic, sliceWidgets, self._onTool)
         self.preview = LivePreview(logic)
         self._previewed = 0.0
         self.strip = SliceStrip(ui.sliceStrip)
         self.table = SegmentsTable(ui.segmentsTable)
         self.shortcuts = Shortcuts(
             {name: self._ifEnabled(name, action) for name, action in self._actions().items()}
+            | {"stopTool": self.tools.stop}
         )
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MILLISECONDS)
@@ -140,7 +143,7 @@ class Widget:
         self.table.renamed.connect(self._onRenamed)
         self.logic.changed.connect(self.refreshSoon)
         self.compute.told.connect(self.refreshSoon)
-        self.logic.moved.connect(self._onMoved)
+        self.logic.moved.connect(self._restartTool)
         self.logic.message.connect(self._onMessage)
         self.logic.failed.connect(self._onFailed)
 
@@ -242,8 +245,12 @@ class Widget:
             self.editor.stop()
             self._attempt(self.tools.start, tool)
 
-    def _onMoved(self) -> None:
-        """Another frame is shown: what is placed from now on belongs to that one."""
+    def _onTool(self) -> None:
+        self.shortcuts.setPlacing(bool(self.tools.current))
+        self.refreshSoon()
+
+    def _restartTool(self) -> None:
+        """Lets what is placed from now on belong to the frame that is shown, the current segment."""
         tool = self.tools.current
         self.tools.stop()
         if tool:
@@ -314,7 +321,8 @@ class Widget:
         if now - self._previewed > PREVIEW_SECONDS:
             self._previewed = now
             self._updatePreview()
-        if self._stale and now - self._refreshed > REFRESH_SECONDS:
+        wait = REFRESH_SECONDS if self._stale else IDLE_REFRESH_SECONDS
+        if now - self._refreshed > wait:
             self.refresh()
 
     def _updatePreview(self) -> None:
@@ -334,6 +342,8 @@ class Widget:
 
     def refresh(self) -> None:
         """Shows the facts as they are now."""
+        if self.tools.current and self.tools.segmentId != self.logic.parameters.segmentId:
+            self._restartTool()
         self._stale, self._refreshed = False, time.monotonic()
         self.compute.describe(self.logic.compute.opened)
         self._show(present(self._situation()))

@@ -124,4 +124,3 @@ def write(image: Image.Image, path: Path) -> None:
     if path.stat().st_size > MOST_BYTES:
         msg = f"{path} has {path.stat().st_size} bytes; {MOST_BYTES} are the most."
         raise ValueError(msg)
-    print(f"Wrote {path} ({path.stat().st_size // 1000} kB)", flush=True)

@@ -65,7 +65,9 @@ class Shots:
         self._write(pictures.beside(images), name)
 
     def _write(self, image: Any, name: str) -> None:
-        pictures.write(image, self.output / f"{name}.png")
+        path = self.output / f"{name}.png"
+        pictures.write(image, path)
+        print(f"Wrote {path} ({path.stat().st_size // 1000} kB)", flush=True)
 
 
 def three_clicks(user: Any, shots: Shots) -> None:
@@ -172,10 +174,7 @@ def main() -> None:
     correction(user, shots)
     sections(user, shots)
     several(user, shots)
-    errors = list(user.slicer.errors)
-    user.slicer.unload_modules()
-    if errors:
-        raise RuntimeError(errors)
+    stage.finish(user)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@ TUMOUR_SLICE = 21
 TUMOUR_DEPTH = (12, 31)
 """First and last slice of it."""
 
+WITHOUT_SLICER = (
+    "Slicer's packages need Linux with Mesa (.ci/system-packages); without them the command line "
+    "shows the same: .venv/bin/medsam2 demo"
+)
+
 sys.path[:0] = [str(REPOSITORY / "Testing" / "harness"), str(REPOSITORY / "server" / "src")]
 
 
@@ -29,9 +34,13 @@ def start(backend: Any = None) -> Any:
     Returns:
         The user at the module, a :class:`module_user.User`.
     """
-    import standin
-    from module_user import User
+    try:
+        import standin
+        from module_user import User
 
+        standin.boot()
+    except ImportError as error:
+        sys.exit(f"{error}. {WITHOUT_SLICER}")
     return User(standin.boot(), backend)
 
 
@@ -50,6 +59,7 @@ def describe_segment(user: Any, name: str, color: tuple[float, float, float]) ->
     segment.SetName(name)
     segment.SetColor(*color)
     user.settle()
+    user.view.refresh()
 
 
 def show_surface(user: Any) -> None:
@@ -64,3 +74,14 @@ def wait_until(user: Any, condition: Any) -> None:
     import standin
 
     standin.pump(120, until=lambda: condition() or user.logic.run is None)
+
+
+def finish(user: Any) -> None:
+    """Closes the module.
+
+    Raises:
+        RuntimeError: something went wrong in a slot, a timer or an observer meanwhile.
+    """
+    user.slicer.unload_modules()
+    if user.slicer.errors:
+        raise RuntimeError(user.slicer.errors)
