@@ -231,8 +231,9 @@ class SegmentationBridge:
         wanted = [bound for pair in zip(low_ijk, high_ijk, strict=True) for bound in pair]
         k, j, i = self.volume.shape_kji
         matrix = slicer.util.vtkMatrixFromArray(self.volume.affine_ijk_to_ras)
+        segmentation = self.node.GetSegmentation()
         labelmap = ownLabelmap(
-            self.node.GetSegmentation(),
+            segmentation,
             segmentId,
             wanted,
             (0, i - 1, 0, j - 1, 0, k - 1),
@@ -249,6 +250,8 @@ class SegmentationBridge:
         labels_rc[change_rc[inside]] = np.where(mask_rc[inside], value, 0)[change_rc[inside]]
         labelmap.GetPointData().GetScalars().Modified()
         labelmap.Modified()
+        # As Slicer's own logic does: without it views stay as they are, and the node counts as saved.
+        segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified, segmentId)
 
     def _overwrite(
         self,
