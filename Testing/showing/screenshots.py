@@ -56,6 +56,14 @@ class Shots:
         shown = pictures.top(pictures.panel(self.user), PANEL_TOP)
         self._write(pictures.beside([shown, *(pictures.view(self.user, v) for v in views)]), name)
 
+    def part(self, name: str, first: str, below: str) -> None:
+        """The panel from one of its widgets to just above another."""
+        shown, host = pictures.panel(self.user), self.user.loaded.host
+        start, end = (
+            getattr(self.user.ui, n).mapTo(host, host.rect.topLeft()).y() for n in (first, below)
+        )
+        self._write(shown.crop((0, start - 4, shown.width, end - 4)), name)
+
     def window(self, name: str) -> None:
         """Panel and all views."""
         self._write(pictures.window(self.user), name)
@@ -140,6 +148,7 @@ def sections(user: Any, shots: Shots) -> None:
         getattr(user.ui, name).collapsed = False
     user.settle(0.5)
     shots.panel("sections")
+    shots.part("compute", "computeSection", "exportSection")
     for name in SECTIONS:
         getattr(user.ui, name).collapsed = True
     user.settle()
