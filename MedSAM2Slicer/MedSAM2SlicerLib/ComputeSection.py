@@ -59,6 +59,7 @@ class ComputeSection:
         self.models = ModelDialog(ui.modelsButton, self._cache, settings, self._onModels)
         self.missing: tuple[str, ...] = ()
         """Names of the packages that the chosen place still needs, as far as is known."""
+        self._whole = Backends.describeCompute(settings)
         self._fill()
         self._connect()
         self._lookForMissing()
@@ -114,7 +115,7 @@ class ComputeSection:
     def _summary(self) -> str:
         if self.missing:
             return f"Not set up yet: {', '.join(self.missing)}."
-        return Backends.describeCompute(self._settings)
+        return self._whole
 
     @property
     def setup(self) -> str:
@@ -197,7 +198,10 @@ class ComputeSection:
 
     def describe(self, backend: Any) -> None:
         """Shows in the section's title what computes, also while it is collapsed."""
-        whole = Backends.describeCompute(self._settings, backend)
+        before, whole = self._whole, Backends.describeCompute(self._settings, backend)
+        self._whole = whole
+        if before != whole and self._ui.computeLabel.text == before:
+            self._ui.computeLabel.text = whole
         title = f"Compute: {whole}"
         if len(title) > MOST_LETTERS:
             title = f"{title[: MOST_LETTERS - 1].rstrip(', ')}\N{HORIZONTAL ELLIPSIS}"

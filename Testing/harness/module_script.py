@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -130,12 +131,26 @@ class Script:
         return {
             "voxels": {name: self.mask_kji(name).tobytes() for name in ids},
             "prompts": workspace.prompts.snapshot(),
-            "facts": {name: workspace.facts(name) for name in ids},
+            "facts": {name: _tags(workspace.segmentation.segment(name)) for name in ids},
         }
 
     def close(self) -> None:
         """Ends the worker."""
         self.logic.stop()
+
+
+TAGS = ("MedSAM2.LockedSlices", "MedSAM2.Range", "MedSAM2.ModelSlices")
+
+
+def _tags(segment: Any) -> dict[str, Any]:
+    """The module's tags of a segment, as they are saved."""
+    import vtk
+
+    found = {}
+    for name in TAGS:
+        text = vtk.reference("")
+        found[name] = json.loads(str(text)) if segment.GetTag(name, text) else None
+    return found
 
 
 def slowly(seconds: float = 0.01) -> FakeBackend:

@@ -121,6 +121,17 @@ def test_what_the_model_made_along_one_axis_is_still_the_models_along_another(
     assert np.array_equal(made, a_script.mask_kji())
 
 
+def test_going_from_axis_to_axis_and_back_makes_nothing_the_users(a_script):
+    for number, axis in enumerate("kjikj"):
+        a_script.logic.parameters.axis = axis
+        a_script.box(BOX)
+        a_script.run()
+        assert a_script.workspace.locked(a_script.segment_id) == set()
+        a_script.box((*BOX[:3], BOX[3] - 1 - number, *BOX[4:]))
+        a_script.run()
+        assert not a_script.mask_kji()[:, :, BOX[3] - number].any()
+
+
 def test_a_shrunken_box_takes_the_models_slices_back_but_never_the_users(a_script):
     a_script.box(BOX)
     a_script.run()
@@ -306,6 +317,10 @@ def test_a_run_that_takes_voxels_of_a_neighbour_is_still_one_step_to_undo(a_scri
     assert a_script.state() == before
     a_script.do("redo")
     assert a_script.state() == taken
+    a_script.logic.forgetWorkspace()
+    assert a_script.segment_id
+    a_script.settle()
+    assert a_script.workspace.locked(first) == set(), "what is left is still the model's"
 
 
 def areas(script, first, other):
@@ -352,7 +367,13 @@ def test_a_run_changes_only_what_the_editable_area_allows(a_script, mode, bright
     assert np.array_equal(a_script.mask_kji(), everything & allowed)
     for one, mask in zip(ids[:2], masks, strict=True):
         assert np.array_equal(a_script.mask_kji(one), mask)
-    a_script.do("undo")
+    a_script.box((2, 1, 2, 11, 9, 8))
+    a_script.run()
+    inside = np.zeros_like(allowed)
+    inside[2:9, 1:10, 2:12] = True
+    assert np.array_equal(a_script.mask_kji(), everything & allowed & inside)
+    for _ in range(3):
+        a_script.do("undo")
     assert not a_script.mask_kji().any()
     for one, mask in zip(ids[:2], masks, strict=True):
         assert np.array_equal(a_script.mask_kji(one), mask)

@@ -513,6 +513,17 @@ def test_a_run_on_one_segmentation_can_not_be_undone_in_another(a_scene):
     script.close()
 
 
+def test_a_stroke_on_one_segmentation_can_not_be_undone_in_another(a_script):
+    a_script.box(BOX)
+    a_script.run()
+    a_script.paint(6, drawn_rc(a_script, 6))
+    a_script.logic.settle()
+    a_script.logic.parameters.segmentation = None
+    assert a_script.segment_id
+    a_script.idle()
+    assert a_script.logic.history.undoLabel is None
+
+
 def test_the_backend_is_asked_for_the_volume_that_is_chosen_now(a_scene):
     first, second = noise(a_scene, seed=1), noise(a_scene, seed=2)
     masks = {}

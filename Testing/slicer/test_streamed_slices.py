@@ -1,0 +1,67 @@
+"""Slices that stream in are seen at once, and Slicer knows that there is something to save."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fake_backend import FakeBackend
+from module_user import User
+
+import slicer
+
+
+@pytest.fixture
+def a_user(a_slicer, a_volume):
+    user = User(a_slicer, FakeBackend)
+    user.choose(a_volume("axial"))
+    return user
+
+
+def a_mask(user):
+    mask_rc = np.zeros(user.workspace.shape_rc, dtype=bool)
+    mask_rc[10:20, 12:30] = True
+    return mask_rc
+
+
+def test_every_slice_asks_all_views_to_draw_anew(a_user):
+    segment_id, views = a_user.segment_id, a_user.slicer.layoutManager.viewWidgets()
+    a_user.workspace.writeModelSlice(segment_id, 11, a_mask(a_user))
+    for index in (12, 13):
+        for widget in views:
+            widget.image()
+        assert not any(widget.canvas.view.stale for widget in views)
+        a_user.workspace.writeModelSlice(segment_id, index, a_mask(a_user))
+        stale = [widget.canvas.view.stale for widget in views]
+        assert stale[:3] == [True] * 3, index
+
+
+def test_a_slice_is_seen_in_the_view_that_shows_it(a_user):
+    widget = a_user.view_showing(12)
+    before = widget.image()
+    a_user.workspace.writeModelSlice(a_user.segment_id, 12, a_mask(a_user))
+    assert (widget.image() != before).any()
+
+
+def test_a_slice_that_came_after_saving_is_to_be_saved(a_user, tmp_path):
+    segment_id = a_user.segment_id
+    a_user.workspace.writeModelSlice(segment_id, 11, a_mask(a_user))
+    node = a_user.workspace.segmentation.node
+    assert slicer.util.saveNode(node, str(tmp_path / "case.seg.nrrd"))
+    assert not node.GetModifiedSinceRead()
+    a_user.workspace.writeModelSlice(segment_id, 12, a_mask(a_user))
+    assert node.GetModifiedSinceRead()
+
+
+def test_the_fill_of_a_segment_lets_the_volume_show_through_in_every_view(a_user):
+    for index in range(8, 17):
+        a_user.workspace.writeModelSlice(a_user.segment_id, index, a_mask(a_user))
+    node = a_user.workspace.segmentation.node
+    point_ras = a_user.point(12, 15, 20)
+    for name in a_user.slicer.layoutManager.sliceViewNames():
+        widget = a_user.slicer.sliceWidget(name)
+        widget.mrmlSliceNode().JumpSliceByOffsetting(*point_ras)
+        node.SetDisplayVisibility(True)
+        filled = widget.image().astype(int)
+        node.SetDisplayVisibility(False)
+        changed = (abs(widget.image() - filled) > 3).any(axis=2)
+        assert np.ptp(filled[changed].sum(axis=1)) > 20, name
