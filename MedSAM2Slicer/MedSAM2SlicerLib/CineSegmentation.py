@@ -120,6 +120,12 @@ class CineSegmentation:
         self._stored.volume = self.volume.volumeOf(frame)
         return self._stored
 
+    def frames(self) -> Iterator[tuple[vtk.vtkObject, vtk.vtkObject]]:
+        """Segmentation and volume of every frame, in the order of time."""
+        self.keep(self.volume.frame)
+        for frame, node in enumerate(self._frames.nodes()):
+            yield (_emptied(self.node) if node is None else node), self.volume.volumeOf(frame).node
+
     def keep(self, frame: int) -> None:
         """Makes sure that what the proxy shows is in its frame, before it shows another one."""
         self.shareSegments()

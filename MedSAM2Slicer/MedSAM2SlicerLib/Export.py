@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import vtk
 
 import slicer
 
 from . import Paths
+from .Labelmaps import BINARY_LABELMAP, labels_kji
+
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 
 DICOM_PLUGINS = {
     "SEG": ("DICOMSegmentationPlugin", "DICOMSegmentationPluginClass", "QuantitativeReporting"),
@@ -18,7 +24,51 @@ DICOM_PLUGINS = {
 """Module, class, and the extension that brings it where Slicer itself does not."""
 
 
-def exportFile(segmentation: vtk.vtkObject, volume: vtk.vtkObject, path: Path) -> None:
+def withSuffix(path: Path) -> Path:
+    """The path, as NIfTI where its name says no format.
+
+    Raises:
+        UnwritableOutputError: there is such a file, and nobody was asked about it.
+    """
+    if _suffixOf(path):
+        return path
+    completed = path.with_name(f"{path.name}.nii.gz")
+    _refuseIfThere(completed)
+    return completed
+
+
+def exportFrames(
+    frames: Iterable[tuple[vtk.vtkObject, vtk.vtkObject]], path: Path, scene: vtk.vtkObject
+) -> list[Path]:
+    """Writes each frame of a sequence into a file of its own, numbered before the suffix.
+
+    Args:
+        frames: segmentation and volume of each frame; none need be in the scene.
+        path: ``heart.nii.gz`` makes ``heart_0000.nii.gz`` and so on.
+        scene: where a copy of each lies while it is written.
+
+    Returns:
+        The files, in the order of the frames.
+
+    Raises:
+        UnwritableOutputError: one of the files is there already, or could not be written; those
+            before it are whole.
+    """
+    suffix = _suffixOf(path)
+    stem = path.name.removesuffix(suffix)
+    pairs = list(frames)
+    files = [path.with_name(f"{stem}_{number:04}{suffix}") for number in range(len(pairs))]
+    for file in files:
+        _refuseIfThere(file)
+    for file, (segmentation, volume) in zip(files, pairs, strict=True):
+        with _leavingNothing(scene):
+            copy = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", segmentation.GetName())
+            copy.CopyContent(segmentation, True)
+            exportFile(copy, volume, file)
+    return files
+
+
+def exportFile(segmentation: vtk.vtkObject, volume: vtk.vtkObject, path: Path) -> int:
     """Writes the segments on the volume's voxels; ``.seg.nrrd`` keeps names and overlaps.
 
     Args:
@@ -26,15 +76,18 @@ def exportFile(segmentation: vtk.vtkObject, volume: vtk.vtkObject, path: Path) -
         volume: whose extent and voxels the file gets.
         path: ``.seg.nrrd``, ``.nrrd``, ``.nii`` or ``.nii.gz``; replaced only by a whole file.
 
+    Returns:
+        How many labels were lost where segments overlap: a voxel of the file has one.
+
     Raises:
         UnwritableOutputError: it could not be written; a file that was there stays.
     """
     if path.name.endswith(".seg.nrrd"):
         _save(segmentation, path)
-        return
+        return 0
     scene = segmentation.GetScene()
-    labelmap = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "export")
-    try:
+    with _leavingNothing(scene):
+        labelmap = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "export")
         logic = slicer.vtkSlicerSegmentationsModuleLogic
         ids = vtk.vtkStringArray()
         for segmentId in segmentation.GetSegmentation().GetSegmentIDs():
@@ -42,17 +95,50 @@ def exportFile(segmentation: vtk.vtkObject, volume: vtk.vtkObject, path: Path) -
         if not logic.ExportSegmentsToLabelmapNode(segmentation, ids, labelmap, volume):
             raise _unwritable(path, "The segments could not be put on the volume's voxels")
         _save(labelmap, path)
+        written = np.count_nonzero(slicer.util.arrayFromVolume(labelmap))
+        return max(0, _voxelCount(segmentation.GetSegmentation()) - int(written))
+
+
+def _voxelCount(segmentation: vtk.vtkObject) -> int:
+    """Voxels of all segments, one in two of them counted twice."""
+    count = 0
+    for number in range(segmentation.GetNumberOfSegments()):
+        segment = segmentation.GetNthSegment(number)
+        labelmap = segment.GetRepresentation(BINARY_LABELMAP)
+        if labelmap is not None and not labelmap.IsEmpty():
+            count += int(np.count_nonzero(labels_kji(labelmap) == segment.GetLabelValue()))
+    return count
+
+
+@contextlib.contextmanager
+def _leavingNothing(scene: vtk.vtkObject) -> Iterator[None]:
+    """Takes away what comes into the scene meanwhile: Slicer adds displays and a table of colours."""
+    before = {node.GetID() for node in _nodesOf(scene)}
+    try:
+        yield
     finally:
-        for node in (labelmap.GetDisplayNode(), labelmap.GetStorageNode(), labelmap):
-            if node is not None:
+        for node in _nodesOf(scene):
+            if node.GetID() not in before:
                 scene.RemoveNode(node)
+
+
+def _nodesOf(scene: vtk.vtkObject) -> list[vtk.vtkObject]:
+    return [scene.GetNthNode(number) for number in range(scene.GetNumberOfNodes())]
+
+
+def _suffixOf(path: Path) -> str:
+    """The part of the name that says the format; empty where none does."""
+    return next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
+
+
+def _refuseIfThere(path: Path) -> None:
+    if path.exists():
+        raise _unwritable(path, "There is such a file already")
 
 
 def _save(node: vtk.vtkObject, path: Path) -> None:
     """Writes beside the place first, so that a full disk leaves no half file there."""
-    suffix = (
-        "".join(path.suffixes[-2:]) if path.name.endswith((".gz", ".seg.nrrd")) else path.suffix
-    )
+    suffix = _suffixOf(path)
     partial = path.with_name(f".{path.name.removesuffix(suffix)}.part{suffix}")
     storage = node.GetStorageNode()
     before = storage.GetFileName() if storage is not None else None

@@ -14,6 +14,9 @@ from . import Export
 from .Logic import SegmentationLogic
 
 FILTERS = "NIfTI (*.nii.gz);;Segmentation (*.seg.nrrd);;NRRD (*.nrrd)"
+OVERLAP = (
+    ". Segments overlap in {} voxels, where the file holds one of them only; .seg.nrrd holds both."
+)
 
 
 class ExportSection:
@@ -37,14 +40,22 @@ class ExportSection:
         ui.completedButton.connect("clicked(bool)", lambda _: self._attempt(self.markCompleted))
 
     def toFile(self) -> None:
-        """Writes all segments into one file."""
+        """Writes all segments into one file, or into one for each frame."""
         workspace = self._logic.workspace()
-        segmentation = workspace.segmentation.node
-        proposed = f"{segmentation.GetName()}.nii.gz"
-        path = qt.QFileDialog.getSaveFileName(self._root, "Export segments", proposed, FILTERS)
-        if path:
-            Export.exportFile(segmentation, workspace.volume.node, Path(path))
-            self._logic.message.emit(f"Written: {path}")
+        segmentation, volume = workspace.segmentation, workspace.volume
+        proposed = f"{segmentation.node.GetName()}.nii.gz"
+        chosen = qt.QFileDialog.getSaveFileName(self._root, "Export segments", proposed, FILTERS)
+        if not chosen:
+            return
+        path = Export.withSuffix(Path(chosen))
+        if volume.isSpatial:
+            lost = Export.exportFile(segmentation.node, volume.node, path)
+            self._logic.message.emit(f"Written: {path}{OVERLAP.format(lost) if lost else ''}")
+        else:
+            files = Export.exportFrames(segmentation.frames(), path, self._logic.scene)
+            self._logic.message.emit(
+                f"Written: {len(files)} frames, {files[0]} to {files[-1].name}"
+            )
 
     def toDicom(self) -> None:
         """Writes a DICOM SEG, or an RT structure set where that is chosen, into a folder."""

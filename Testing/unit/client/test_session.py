@@ -54,6 +54,18 @@ OTHER = ObjectPrompts(roi=RoiBox(1, 9, (10, 12, 50, 52)), name="Other")
 LINE = ObjectPrompts((LinePrompt(5, ((20.0, 30.0), (44.0, 30.0))),))
 
 
+@pytest.fixture
+def threads_left():
+    """Says which threads a test has started and not ended."""
+    before = set(threading.enumerate())
+
+    def left() -> list[str]:
+        started = set(threading.enumerate()) - before
+        return [thread.name for thread in started if thread.name.startswith("medsam2")]
+
+    return left
+
+
 def test_the_model_is_the_servers(backend, script):
     assert isinstance(backend, Backend)
     assert backend.model == script.model
@@ -283,7 +295,7 @@ def test_cancelling_keeps_what_was_streamed_and_stops_the_server(backend, script
 
 
 def test_cancelling_from_another_thread_ends_a_wait_for_a_slice_that_never_comes(
-    backend, script, volume
+    backend, script, volume, threads_left
 ):
     go_on = slow(script, block_at=5)
     token = CancelToken()
@@ -297,12 +309,8 @@ def test_cancelling_from_another_thread_ends_a_wait_for_a_slice_that_never_comes
             next_one += list(running)
         assert time.monotonic() - begun < 1.0
         assert script.cancelled.wait(2)
-        wait_until(lambda: not ours_alive(), 2)
+        wait_until(lambda: not threads_left(), 2)
         go_on.set()
-
-
-def ours_alive() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("medsam2")]
 
 
 def test_a_job_whose_start_was_under_way_when_it_was_cancelled_is_cancelled_on_the_server(
@@ -367,12 +375,12 @@ def test_cancelling_ends_the_wait_for_a_server_that_is_gone(connect, script, vol
     session.close()
 
 
-def test_no_thread_is_left_behind(backend, volume):
+def test_no_thread_is_left_behind(backend, volume, threads_left):
     with backend.open(volume) as session:
         session.put(1, OTHER)
         list(session.propagate())
         next(session.propagate())
-    wait_until(lambda: not ours_alive())
+    wait_until(lambda: not threads_left())
 
 
 def test_the_slices_of_a_propagation_may_be_previewed_meanwhile(backend, volume):
