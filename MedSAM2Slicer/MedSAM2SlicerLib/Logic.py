@@ -371,10 +371,27 @@ class SegmentationLogic:
         """Takes all prompts of the current segment away; locked slices stay."""
         workspace, segmentId = self.workspace(), self.currentSegment()
 
-        def act() -> None:
+        def remove() -> None:
             for node in workspace.prompts.nodes(segmentId):
                 workspace.prompts.remove(node)
-            self._settled(self.changed.emit, label="Remove prompts")
+
+        self._changePrompts("Remove prompts", remove)
+
+    def takeBox(self, roi: vtk.vtkObject) -> None:
+        """Lets a ROI of the user's serve as the current segment's box; it stays where it is.
+
+        Args:
+            roi: a vtkMRMLMarkupsROINode; undo and :meth:`removePrompts` give it back.
+        """
+        workspace, segmentId = self.workspace(), self.currentSegment()
+        self._changePrompts(
+            f"Take {roi.GetName()}", lambda: workspace.prompts.adopt(roi, segmentId)
+        )
+
+    def _changePrompts(self, label: str, change: Callable[[], None]) -> None:
+        def act() -> None:
+            change()
+            self._settled(self.changed.emit, label=label)
 
         self._settled(act)
 

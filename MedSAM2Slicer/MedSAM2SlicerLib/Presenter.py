@@ -66,7 +66,7 @@ class Appearance:
 
 SEGMENT, SET_UP = "Segment", "Set up..."
 
-TOOLS = ("drawBox", "inside", "outside", "sliceBox", "line", "scribble", "lasso")
+TOOLS = ("drawBox", "boxes", "inside", "outside", "sliceBox", "line", "scribble", "lasso")
 """Buttons that place a prompt."""
 
 
@@ -152,6 +152,7 @@ def readable(seconds: float) -> str:
 
 _PLACING = {
     "drawBox": "Click two opposite corners of the structure in a slice view. Esc ends.",
+    "boxes": "Click two corners of one structure after the other; each gets a segment. Esc ends.",
     "inside": "Click inside the structure; every click adds a point. Esc ends.",
     "outside": "Click what does not belong to it; every click adds a point. Esc ends.",
     "sliceBox": "Click two corners around the structure on this slice. Esc ends.",

@@ -74,25 +74,40 @@ def create(
     scene: vtk.vtkObject, segmentation: vtk.vtkObject, segmentId: str, kind: str
 ) -> vtk.vtkObject:
     """Adds an empty prompt node, shown in the segment's colour."""
-    segment = segmentation.GetSegmentation().GetSegment(segmentId)
-    what = KINDS[kind]
-    node = scene.CreateNodeByClass(what.className)
+    node = scene.CreateNodeByClass(KINDS[kind].className)
     node.UnRegister(None)
-    node.SetName(scene.GenerateUniqueName(f"{segment.GetName()} {what.label}"))
     mark(node, segmentation, segmentId, kind)
     scene.AddNode(node)
     node.CreateDefaultDisplayNodes()
-    _show(node, what.color or segment.GetColor(), isRoi=kind in ("roi", "box"))
+    dress(node, segmentation)
     return node
 
 
-def _show(node: vtk.vtkObject, color: tuple[float, float, float], *, isRoi: bool) -> None:
+def dress(node: vtk.vtkObject, segmentation: vtk.vtkObject) -> None:
+    """Gives a prompt its segment's name and colour."""
+    segment = segmentation.GetSegmentation().GetSegment(node.GetAttribute(SEGMENT))
+    kind = KINDS[node.GetAttribute(KIND)]
+    node.SetName(node.GetScene().GenerateUniqueName(f"{segment.GetName()} {kind.label}"))
     display = node.GetDisplayNode()
+    color = kind.color or segment.GetColor()
     display.SetSelectedColor(*color)
     display.SetColor(*color)
     display.SetPointLabelsVisibility(False)
     display.SetPropertiesLabelVisibility(False)
-    display.SetFillOpacity(0.0 if isRoi else display.GetFillOpacity())
+    if node.IsA("vtkMRMLMarkupsROINode"):
+        display.SetFillOpacity(0.0)
+
+
+def freeRois(scene: vtk.vtkObject) -> list[vtk.vtkObject]:
+    """The boxes in a scene that are no prompt."""
+    found = scene.GetNodesByClass("vtkMRMLMarkupsROINode")
+    found.UnRegister(None)
+    nodes = [found.GetItemAsObject(number) for number in range(found.GetNumberOfItems())]
+    return [
+        node
+        for node in nodes
+        if not node.GetAttribute(KIND) and not node.GetHideFromEditors() and min(node.GetSize()) > 0
+    ]
 
 
 def frameOf(node: vtk.vtkObject) -> int | None:

@@ -77,6 +77,11 @@ class PromptStore:
         roi.SetAttribute(ADOPTED, "true")
         PromptNodes.mark(roi, self.segmentation, segmentId, "roi")
 
+    def hand(self, node: vtk.vtkObject, segmentId: str) -> None:
+        """Makes a prompt that of another segment, in its colour and under its name."""
+        node.SetAttribute(SEGMENT, segmentId)
+        PromptNodes.dress(node, self.segmentation)
+
     def rivals(self, node: vtk.vtkObject) -> list[vtk.vtkObject]:
         """The boxes whose place a box takes once it is drawn."""
         if node.GetAttribute(KIND) != "roi":

@@ -10,7 +10,9 @@ from .Drawing import Drawing
 from .Logic import SegmentationLogic
 from .Placement import Placement, alignBox
 
-KINDS = {"drawBox": "roi", "sliceBox": "box"}
+BOXES = "boxes"
+"""The tool that draws one box after the other, each of a segment of its own."""
+KINDS = {"drawBox": "roi", BOXES: "roi", "sliceBox": "box"}
 """Prompt kinds of the tools whose names differ."""
 PERSISTENT = ("inside", "outside")
 STROKES = ("scribble", "lasso")
@@ -36,7 +38,7 @@ class Tools:
         self._logic, self._views, self._onChanged = logic, views, onChanged
         self._placement = Placement(logic.scene, self._onEnded)
         self._drawing: Drawing | None = None
-        self._stroke = ""
+        self._tool = self._stroke = self._again = ""
         self._workspace: Any = None
         self.segmentId = ""
         """The segment that the tool places prompts of."""
@@ -44,11 +46,11 @@ class Tools:
     @property
     def current(self) -> str:
         """The tool that is on, or empty."""
-        return self._stroke or self._placement.tool
+        return self._stroke or self._placement.tool or self._again
 
     def stop(self) -> None:
         """Ends the tool; nothing half placed stays."""
-        self._stroke = ""
+        self._stroke = self._again = self._tool = ""
         drawing, self._drawing = self._drawing, None
         if drawing is not None:
             drawing.stop()
@@ -63,7 +65,7 @@ class Tools:
         """
         self.stop()
         workspace, segmentId = self._logic.workspace(), self._logic.currentSegment()
-        self._workspace, self.segmentId = workspace, segmentId
+        self._workspace, self.segmentId, self._tool = workspace, segmentId, tool
         kind = KINDS.get(tool, tool)
         if tool in STROKES:
             self._stroke = tool
@@ -73,6 +75,14 @@ class Tools:
             node = workspace.prompts.add(segmentId, kind)
             self._placement.start(node, tool, persistent=tool in PERSISTENT)
         self._onChanged()
+
+    def advance(self) -> None:
+        """Lets the next box be drawn where boxes are drawn in a row; to be called every tick.
+
+        Not at the click that ends a box: Slicer is still leaving its place mode then.
+        """
+        if self._again:
+            self.start(self._again)
 
     def _onEnded(self, node: Any) -> None:
         """A box gets its depth, a prompt that came to nothing goes, a new box replaces the old."""
@@ -87,8 +97,22 @@ class Tools:
             volume, axis, _ = workspace.volume.inSpace(workspace.axis, 0)
             alignBox(node, volume, axis, self._placement.drawn(), oneSlice=kind == "box")
         if PromptNodes.isComplete(node):
-            for other in workspace.prompts.rivals(node):
-                workspace.prompts.remove(other)
+            self._replaceRivals(node)
         workspace.prompts.removeEmpty()
         self._logic.settle()
         self._onChanged()
+
+    def _replaceRivals(self, node: Any) -> None:
+        """Takes the place of the segment's box, or begins a segment where boxes come in a row."""
+        if self._tool == BOXES:
+            self._again = BOXES
+            if not self._isBlank(node):
+                self._workspace.prompts.hand(node, self._logic.addSegment())
+            return
+        for other in self._workspace.prompts.rivals(node):
+            self._workspace.prompts.remove(other)
+
+    def _isBlank(self, node: Any) -> bool:
+        """Whether the segment of a prompt has neither another prompt nor a mask."""
+        prompts, memory = self._workspace.prompts, self._workspace.memory
+        return prompts.nodes(self.segmentId) == [node] and not memory.occupied(self.segmentId)

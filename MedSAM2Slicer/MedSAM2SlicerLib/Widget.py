@@ -22,7 +22,8 @@ from .EditorSection import EditorSection
 from .ExportSection import ExportSection
 from .LivePreview import LivePreview
 from .Logic import SegmentationLogic
-from .Presenter import Appearance, Situation, present
+from .Presenter import TOOLS, Appearance, Situation, present
+from .RoiSelector import RoiSelector
 from .SegmentsTable import Row, SegmentsTable
 from .Shortcuts import Shortcuts
 from .SliceStates import SliceState, describe, nextUncertain
@@ -83,12 +84,12 @@ class Widget:
         self.editor = EditorSection(ui.editorWidget, logic)
         self.export = ExportSection(root, ui, logic, self._attempt)
         self.choices = Choices(ui, logic, self.refreshSoon)
+        self.rois = RoiSelector(ui.roiSelector, logic, self._attempt)
         self._connect()
 
     def _actions(self) -> dict[str, Any]:
-        tools = ("drawBox", "inside", "outside", "sliceBox", "line", "scribble", "lasso")
         return {
-            **{tool: (lambda tool=tool: self.toggleTool(tool)) for tool in tools},
+            **{tool: (lambda tool=tool: self.toggleTool(tool)) for tool in TOOLS},
             "segment": self.segment,
             "cancel": self.logic.cancel,
             "segmentAll": lambda: self._attempt(self.logic.segmentAll),
@@ -314,6 +315,7 @@ class Widget:
     def _tick(self) -> None:
         self.logic.tick()
         self.compute.poll()
+        self.tools.advance()
         now = time.monotonic()
         if now - self._settledAt > SETTLE_SECONDS and not self.tools.current:
             self._settledAt = now
@@ -375,7 +377,7 @@ class Widget:
 
     def _segmentFacts(self) -> dict[str, Any]:
         if self.logic.parameters.segmentation is None:
-            self._showRows([])
+            self._showNoSegments()
             return {}
         try:
             workspace = self.logic.workspace()
@@ -398,6 +400,11 @@ class Widget:
             "sliceChanged": state.changed,
             "hasUncertain": any(one.uncertain for one in states),
         }
+
+    def _showNoSegments(self) -> None:
+        self.table.show([], "")
+        self.strip.show([], None)
+        self.ui.sliceLabel.text = ""
 
     def _showSlices(self, states: list[SliceState], index: int | None, state: SliceState) -> None:
         self.strip.show(states, index)
@@ -445,6 +452,7 @@ class Widget:
                     button.setChecked(name == appearance.checkedTool)
         for name in RANGE_WIDGETS:
             getattr(self.ui, name).setEnabled("clearRange" in appearance.enabled)
+        self.rois.show(enabled="drawBox" in appearance.enabled)
         self.ui.segmentButton.text = appearance.mainAction
         self.ui.statusLabel.text = appearance.status
         color = "#d64545" if appearance.isError else ""

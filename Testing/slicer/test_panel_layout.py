@@ -140,3 +140,13 @@ def test_the_line_below_compute_says_what_computes_and_not_what_was_planned(a_us
     a_user.view.refresh()
     assert a_user.ui.computeLabel.text == a_user.ui.computeSection.toolTip
     assert " on auto" not in a_user.ui.computeLabel.text
+
+
+def test_nothing_of_the_volume_before_stays_in_the_panel(a_user, a_volume):
+    a_user.draw_box(12, (8, 10, 32, 38), (8, 16))
+    a_user.view.refresh()
+    assert a_user.ui.sliceLabel.text
+    a_user.choose(a_volume("sagittal"))
+    a_user.view.refresh()
+    assert a_user.ui.sliceLabel.text == ""
+    assert a_user.ui.segmentsTable.rowCount == 0

@@ -40,6 +40,31 @@ def test_a_box_on_one_slice_stays_on_that_slice(a_user):
     assert np.allclose(box.box_rc, (8, 10, 30, 36), atol=1)
 
 
+def test_boxes_in_a_row_are_segments_of_their_own_until_escape(a_user):
+    boxes = [(4, 4, 12, 14), (14, 20, 22, 30), (24, 6, 34, 16)]
+    a_user.press("boxes")
+    for number, (r0, c0, r1, c1) in enumerate(boxes):
+        a_user.click(10 + number, (r0, c0), (r1, c1))
+        standin.pump(0.2)
+    assert a_user.ui.boxesButton.checked
+    a_user.view.tools.stop()
+    a_user.settle()
+    ids = a_user.workspace.segmentation.segmentIds
+    assert len(ids) == 3
+    for number, (segment_id, (r0, c0, r1, c1)) in enumerate(zip(ids, boxes, strict=True)):
+        roi = a_user.workspace.objectPrompts(segment_id).roi
+        assert roi.first <= 10 + number <= roi.last
+        assert np.allclose(roi.box_rc, (r0, c0, r1, c1), atol=1.5)
+    a_user.run("segmentAll")
+    for segment_id in ids:
+        assert any(mask.any() for mask in a_user.masks(segment_id).values())
+    a_user.press("boxes")
+    a_user.click(10, (15, 4), (20, 9))
+    a_user.view.tools.stop()
+    a_user.settle()
+    assert len(a_user.workspace.segmentation.segmentIds) == 4, "a segment with a mask is not reused"
+
+
 def test_a_diameter_is_the_line_between_two_clicks(a_user):
     a_user.press("line")
     a_user.click(11, (10, 12), (30, 34))
@@ -82,3 +107,25 @@ def test_the_preview_shows_the_slice_in_view_and_changes_no_segment(a_user):
     assert not any(mask.any() for mask in a_user.masks().values())
     a_user.run()
     assert np.array_equal(a_user.masks()[12], shown)
+
+
+def test_a_roi_that_is_in_the_scene_can_be_taken_as_the_box_and_is_given_back(a_user):
+    from MedSAM2SlicerLib.Placement import placeBox
+
+    selector = a_user.ui.roiSelector
+    assert not selector.visible, "nothing to offer yet"
+    roi = a_user.logic.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "of the user's")
+    placeBox(roi, a_user.workspace.volume, np.array([9.5, 7.5, 4.5]), np.array([30.5, 28.5, 11.5]))
+    a_user.settle(0.7)
+    place = selector.findText("of the user's")
+    selector.setCurrentIndex(place)
+    selector.activated.emit(place)
+    a_user.settle(0.7)
+    box = a_user.workspace.objectPrompts(a_user.segment_id).roi
+    assert (box.first, box.last, box.box_rc) == (5, 11, (8, 10, 28, 30))
+    assert selector.count == 1, "it is taken"
+    assert a_user.logic.history.undoLabel == "Take of the user's"
+    a_user.press("undo")
+    a_user.settle(0.7)
+    assert roi.GetScene() is not None
+    assert selector.findText("of the user's") == 1
