@@ -143,6 +143,42 @@ def model_rows() -> list[Row]:
     return _block_rows("100 slices of LiteMedSAM at 256 px", *runs)
 
 
+def lesion_rows() -> list[Row]:
+    """Thirty bright balls, a box around each drawn by mouse, all segmented in one pass."""
+    from medsam2.engine.backend import LocalBackend
+    from medsam2.models.load import load_model
+
+    user = stage.start(lambda: LocalBackend(load_model("litemedsam"), "cpu"))
+    voxels_kji = np.random.default_rng(0).normal(60, 8, (8, 256, 256))
+    k, j, i = np.ogrid[:8, :256, :256]
+    centres_ji = [(25 + 50 * row, 22 + 42 * column) for row in range(5) for column in range(6)]
+    for row, column in centres_ji:
+        voxels_kji[(k - 3.5) ** 2 * 16 + (j - row) ** 2 + (i - column) ** 2 < 100] += 120
+    user.choose(standin.volumes.add_volume(user.logic.scene, "axial", voxels_kji.astype(np.int16)))
+    user.ui.livePreviewCheckBox.checked = False
+    user.press("boxes")
+    for row, column in centres_ji:
+        user.click(3, (row - 13, column - 13), (row + 13, column + 13))
+        standin.pump(0.1)
+    user.view.tools.stop()
+    user.settle()
+    begun = _now()
+    user.press("segmentAll")
+    standin.pump(1800, until=lambda: user.logic.run is None)
+    seconds = _now() - begun
+    user.settle()
+    ids = user.workspace.segmentation.segmentIds
+    found = sum(any(mask_rc.any() for mask_rc in user.masks(one).values()) for one in ids)
+    stage.finish(user)
+    actions = 1 + 2 * len(centres_ji) + 2
+    return [
+        Row("thirty lesions: clicks and keys from the volume to their masks", actions, "",
+            detail="Boxes in a row, two clicks each, Esc, Segment all"),
+        Row("thirty lesions: from Segment all to the last mask", seconds, "s",
+            detail=f"LiteMedSAM, {found} of {len(ids)} segments with a mask"),
+    ]  # fmt: skip
+
+
 def _block_rows(compute: str, plain: Watched, drawn: Watched) -> list[Row]:
     return [
         Row(f"longest block of the main thread, {compute}", 1000 * plain.block_s, "ms", 50.0,
@@ -220,7 +256,7 @@ def main() -> None:
     default = stage.REPOSITORY / "Testing" / "results"
     parser.add_argument("--output", type=Path, default=default)
     options = parser.parse_args()
-    parts = [import_rows, writing_rows, fake_rows, model_rows]
+    parts = [import_rows, writing_rows, fake_rows, model_rows, lesion_rows]
     measure(parts, "Benchmark of the Slicer module", options.output / "bench-module.md")
 
 
