@@ -17,6 +17,7 @@ from .VolumeBridge import VolumeBridge
 
 if TYPE_CHECKING:
     from medsam2.core.geometry import SliceAxis
+    from medsam2.core.intensity import Window
 
     from .ParameterNode import ParameterNode
 
@@ -35,6 +36,17 @@ def chosenAxis(parameters: ParameterNode) -> SliceAxis | Plane | None:
         volume = parameters.volume
         return planeNamed(parameters.plane, volume) if browserOf(volume) is not None else None
     return None if parameters.axis == "auto" else SliceAxis.parse(parameters.axis)
+
+
+def chosenWindow(parameters: ParameterNode) -> Window | str:
+    """How intensities are seen: a preset's name, or the window that the volume is displayed with."""
+    from medsam2.core.intensity import Window
+
+    chosen = parameters.window
+    if chosen != "display":
+        return chosen
+    display = parameters.volume.GetDisplayNode()
+    return Window.level_width(display.GetLevel(), display.GetWindow(), "display")
 
 
 def newSegmentation(volume: vtk.vtkObject, axis: SliceAxis | Plane | None) -> vtk.vtkObject:

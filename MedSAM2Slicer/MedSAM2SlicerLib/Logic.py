@@ -7,27 +7,25 @@ calls it. :attr:`SegmentationLogic.busy` says whether anything is under way.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import vtk
 
-import slicer
-
 from . import Paths
-from .Bridges import chosenAxis, newSegmentation
+from .Bridges import chosenAxis, chosenWindow, newSegmentation
 from .Chores import Chore, Chores
 from .Compute import Compute, propagated, putObjects
 from .History import History, Step
 from .Jobs import Job, Jobs
 from .Measures import Measures
-from .Messages import explained
+from .Messages import explained, ofRun
 from .ParameterNode import ParameterNode
+from .Review import Review
 from .Run import Run
 from .SegmentationBridge import createEditorNode
 from .Signal import Signal
-from .SliceStates import SliceState, sliceStates
+from .SliceStates import SliceState
 from .Workspace import Workspace
 
 if TYPE_CHECKING:
@@ -63,9 +61,7 @@ class SegmentationLogic:
         self.changed, self.sliceWritten, self.moved = Signal(), Signal(), Signal()
         self.message, self.failed = Signal(), Signal()
         self.run: Run | None = None
-        self.scores: dict[tuple[str, int], float] = {}
-        self.replaced: dict[tuple[str, int], bytes] = {}
-        """What the last run replaced, by segment id and slice: for "changed" marks and reverting."""
+        self.review = Review()
         self._workspace: Workspace | None = None
         self._workspaceKey: Any = None
         self.chores = Chores(self.failed.emit)
@@ -106,8 +102,7 @@ class SegmentationLogic:
             self._workspaceKey = key
             self._workspace.volume.moved.connect(self.moved.emit)
             self.history.clear()
-            self.scores.clear()
-            self.replaced.clear()
+            self.review.clear()
             self.measures.clear()
         return self._workspace
 
@@ -209,7 +204,6 @@ class SegmentationLogic:
         except Exception as error:  # noqa: BLE001 (the panel shows it, as it shows the worker's)
             self._ended(run, error)
             return
-        _hideSurfaces(workspace.segmentation.node)
 
         def work(job: Job) -> None:
             session = self.compute.session(*opening)
@@ -230,16 +224,12 @@ class SegmentationLogic:
     def opening(self, workspace: Workspace) -> tuple[Any, ...]:
         """What :meth:`Compute.session` needs to open or find the workspace's session."""
         volume = workspace.volume
-        return volume.fingerprint(), volume.snapshotLater(), workspace.axis, self._window()
-
-    def _window(self) -> Any:
-        from medsam2.core.intensity import Window
-
-        chosen = self.parameters.window
-        if chosen != "display":
-            return chosen
-        display = self.parameters.volume.GetDisplayNode()
-        return Window.level_width(display.GetLevel(), display.GetWindow(), "display")
+        return (
+            volume.fingerprint(),
+            volume.snapshotLater(),
+            workspace.axis,
+            chosenWindow(self.parameters),
+        )
 
     def _received(self, run: Run, event: int | SliceResult) -> None:
         if run is not self.run:
@@ -265,31 +255,16 @@ class SegmentationLogic:
             if run is self.run:
                 self.run = None
         if run.workspace.intact and run.workspace is self._workspace:
-            self._record(run)
+            self.history.record(run.step)
+            self.review.take(run)
         self._report(run, error)
         self.changed.emit()
-
-    def _record(self, run: Run) -> None:
-        self.history.record(run.step)
-        self.scores.update(run.scores)
-        others = {key: held for key, held in self.replaced.items() if key[0] not in run.segmentIds}
-        self.replaced = others | {
-            (segmentId, index): before
-            for (segmentId, _, index), (before, after) in run.step.slices.items()
-            if before and before != after
-        }
 
     def _report(self, run: Run, error: BaseException | None) -> None:
         from medsam2.core.errors import MedSAM2Error
 
-        if not run.valid:
-            self.message.emit("Stopped: the volume or the segmentation was changed or removed.")
-        elif run.cancelled:
-            self.message.emit("Cancelled; the slices made so far can be undone in one step.")
-        elif error is None:
-            seconds = time.monotonic() - run.progress.started
-            kept = f", {len(run.kept)} of yours kept" if run.kept else ""
-            self.message.emit(f"{run.progress.done} slices in {seconds:.1f} s{kept}.")
+        if error is None or run.cancelled or not run.valid:
+            self.message.emit(ofRun(run))
         else:
             self.failed.emit(explained(error) if isinstance(error, MedSAM2Error) else error)
 
@@ -327,15 +302,13 @@ class SegmentationLogic:
 
     def acceptSlice(self, index: int) -> None:
         """Takes the "changed" and "uncertain" marks off the current segment's slice."""
-        segmentId = self.currentSegment()
-        self.replaced.pop((segmentId, index), None)
-        self.scores.pop((segmentId, index), None)
+        self.review.accept([(self.currentSegment(), index)])
         self.changed.emit()
 
     def revertSlice(self, index: int) -> None:
         """Puts back what the last run replaced on a slice, and locks it."""
         workspace, segmentId = self.workspace(), self.currentSegment()
-        before = self.replaced.get((segmentId, index))
+        before = self.review.replacedOn(segmentId, index)
         if before is None:
             return
 
@@ -348,7 +321,7 @@ class SegmentationLogic:
                 pass
             workspace.lock(segmentId, index)
             step.noteFacts(segmentId, facts, workspace.facts(segmentId))
-            self.replaced.pop((segmentId, index), None)
+            self.review.accept([(segmentId, index)])
             self.history.record(step)
             self.changed.emit()
 
@@ -356,16 +329,7 @@ class SegmentationLogic:
 
     def sliceStates(self) -> list[SliceState]:
         """What is worth knowing of each slice of the current segment."""
-        workspace, segmentId = self.workspace(), self.currentSegment()
-        ofSegment = {index: score for (s, index), score in self.scores.items() if s == segmentId}
-        return sliceStates(
-            workspace.sliceCount,
-            filled=workspace.memory.occupied(segmentId),
-            locked=workspace.locked(segmentId),
-            prompted=workspace.promptedIndices(segmentId),
-            changed=[index for (s, index) in self.replaced if s == segmentId],
-            scores=ofSegment,
-        )
+        return self.review.states(self.workspace(), self.currentSegment())
 
     def removePrompts(self) -> None:
         """Takes all prompts of the current segment away; locked slices stay."""
@@ -412,9 +376,7 @@ class SegmentationLogic:
             self.chores.addNext(self._applying(step))
 
     def _applying(self, step: Step) -> Chore:
-        for segmentId, _, index in step.slices:
-            self.replaced.pop((segmentId, index), None)
-            self.scores.pop((segmentId, index), None)
+        self.review.acceptStep(step)
         workspace = self.workspace()
         yield from workspace.whileIntact(workspace.apply(step))
         self.changed.emit()
@@ -456,10 +418,3 @@ class SegmentationLogic:
         """Ends the worker; the backend closes with it."""
         self.cancel()
         self.jobs.stop(self.compute.close)
-
-
-def _hideSurfaces(segmentation: vtk.vtkObject) -> None:
-    """Drops the 3D surface, which every written slice would make Slicer compute anew."""
-    closed = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    if segmentation.GetSegmentation().ContainsRepresentation(closed):
-        segmentation.GetSegmentation().RemoveRepresentation(closed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from . import Paths
 
 if TYPE_CHECKING:
     from medsam2.core.errors import MedSAM2Error
+
+    from .Run import Run
 
 _SET_UP = "set up what is missing under Compute"
 
@@ -56,3 +59,14 @@ def explained(error: MedSAM2Error) -> MedSAM2Error:
         text = re.sub(pattern, words, text)
     hint = _HINTS.get(error.code, "")
     return type(error)(text if hint in text else f"{text} {hint}")
+
+
+def ofRun(run: Run) -> str:
+    """How a run ended that did not fail."""
+    if not run.valid:
+        return "Stopped: the volume or the segmentation was changed or removed."
+    if run.cancelled:
+        return "Cancelled; the slices made so far can be undone in one step."
+    seconds = time.monotonic() - run.progress.started
+    kept = f", {len(run.kept)} of yours kept" if run.kept else ""
+    return f"{run.progress.done} slices in {seconds:.1f} s{kept}."

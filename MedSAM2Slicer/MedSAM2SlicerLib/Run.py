@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .History import Step
+from .SegmentationBridge import dropSurfaces
 from .SliceMemory import Frozen
 
 if TYPE_CHECKING:
@@ -73,10 +74,12 @@ class Run:
         """Slices left alone because they are the user's."""
         self._limited = frozenset(limited)
         self._facts: dict[str, dict[str, Any]] = {}
+        self._surfaces = False
         self._made: dict[str, dict[int, Frozen]] = {segmentId: {} for segmentId in segmentIds}
 
     def prepare(self) -> None:
-        """Notes the segments' tags, once all that the user did before is taken up."""
+        """Notes what is to be put back, once all that the user did before is taken up."""
+        self._surfaces = dropSurfaces(self.workspace.segmentation.node)
         ids = self.workspace.segmentation.segmentIds
         self._facts = {segmentId: self.workspace.facts(segmentId) for segmentId in ids}
 
@@ -133,6 +136,8 @@ class Run:
             if self.workspace.segmentation.segment(segmentId) is not None:
                 self.workspace.credit(segmentId, self._made[segmentId])
                 self.workspace.segmentation.setStatus(segmentId, completed=False)
+        if self._surfaces:
+            self.workspace.segmentation.node.CreateClosedSurfaceRepresentation()
         for segmentId, before in self._facts.items():
             self.step.noteFacts(segmentId, before, self.workspace.facts(segmentId))
 

@@ -333,3 +333,16 @@ def createEditorNode(scene: vtk.vtkObject) -> vtk.vtkObject:
     scene.AddNode(node)
     node.SetOverwriteMode(node.OverwriteNone)
     return node
+
+
+def dropSurfaces(node: vtk.vtkObject) -> bool:
+    """Drops the 3D surfaces, which slices that are written would make Slicer drop or compute anew.
+
+    Returns:
+        Whether there were any; ``node.CreateClosedSurfaceRepresentation()`` brings them back.
+    """
+    closed = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    shown = bool(node.GetSegmentation().ContainsRepresentation(closed))
+    if shown:
+        node.GetSegmentation().RemoveRepresentation(closed)
+    return shown

@@ -18,7 +18,7 @@ from .Bridges import bridges
 from .History import SliceKey, Step
 from .PromptReader import readPrompts
 from .PromptStore import Snapshot
-from .SegmentationBridge import overwrites
+from .SegmentationBridge import dropSurfaces, overwrites
 from .SliceMemory import Frozen, SliceMemory, checksum, freeze, thaw
 
 if TYPE_CHECKING:
@@ -337,10 +337,13 @@ class Workspace:
         """Makes the scene what it is after ``step``, a slice at each step of the iterator."""
         from medsam2.core.geometry import SliceAxis
 
+        surfaces = bool(step.slices) and dropSurfaces(self.segmentation.node)
         for (segmentId, axisName, index), (_, after) in step.slices.items():
             if self.segmentation.segment(segmentId) is not None:
                 self._applySlice(segmentId, SliceAxis[axisName], index, after)
             yield
+        if surfaces:
+            self.segmentation.node.CreateClosedSurfaceRepresentation()
         for segmentId, (_, held) in step.facts.items():
             segment = self.segmentation.tags(segmentId)
             if segment is not None:

@@ -65,3 +65,34 @@ def test_the_fill_of_a_segment_lets_the_volume_show_through_in_every_view(a_user
         node.SetDisplayVisibility(False)
         changed = (abs(widget.image() - filled) > 3).any(axis=2)
         assert np.ptp(filled[changed].sum(axis=1)) > 20, name
+
+
+def surface_height(user):
+    """How tall the shown surface is in mm; 0 without one."""
+    import vtk
+
+    node, surface = user.workspace.segmentation.node, vtk.vtkPolyData()
+    if not node.GetSegmentation().ContainsRepresentation("Closed surface"):
+        return 0.0
+    node.GetClosedSurfaceRepresentation(user.segment_id, surface)
+    bounds = surface.GetBounds()
+    return bounds[5] - bounds[4]
+
+
+def test_a_surface_that_is_shown_follows_runs_and_undo(a_user):
+    a_user.draw_box(12, (8, 10, 32, 38), (11, 13))
+    a_user.run()
+    assert surface_height(a_user) == 0, "nobody asked for one"
+    a_user.workspace.segmentation.node.CreateClosedSurfaceRepresentation()
+    low = surface_height(a_user)
+    assert low > 0
+    a_user.draw_box(12, (8, 10, 32, 38), (6, 18))
+    a_user.run()
+    tall = surface_height(a_user)
+    assert tall > 2 * low
+    a_user.press("undo")
+    a_user.settle()
+    assert surface_height(a_user) == low
+    a_user.press("redo")
+    a_user.settle()
+    assert surface_height(a_user) == tall
