@@ -25,6 +25,21 @@ TIME = "time"
 """The axis of :class:`ParameterNode` that means frames."""
 
 
+def chosenVolume(parameters: ParameterNode) -> vtk.vtkObject:
+    """The volume that is worked on.
+
+    Raises:
+        NoPromptError: none is selected, or it has no voxels.
+    """
+    from medsam2.core.errors import NoPromptError
+
+    volume = parameters.volume
+    if volume is None or volume.GetImageData() is None:
+        msg = "Load a volume and select it first."
+        raise NoPromptError(msg)
+    return volume
+
+
 def chosenAxis(parameters: ParameterNode) -> SliceAxis | Plane | None:
     """What is propagated along: an axis, a plane through time, or None for the usual axis.
 

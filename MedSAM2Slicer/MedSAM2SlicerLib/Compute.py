@@ -7,11 +7,11 @@ is looked up by what its results depend on: the volume's fingerprint, the axis a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medsam2.core.backend import Backend, CancelToken, Direction, Session, SliceResult
+    from medsam2.core.backend import Backend, CancelToken, Session
     from medsam2.core.geometry import SliceAxis
     from medsam2.core.intensity import Window
     from medsam2.core.prompts import ObjectPrompts
@@ -86,6 +86,28 @@ class Compute:
         self._sessions[whole] = session
         return session
 
+    def propagation(
+        self, opening: tuple[Any, ...], objects: dict[int, ObjectPrompts], direction: str
+    ) -> Callable[[Job], None]:
+        """The worker's part of a run: emits how many slices are planned, then each as it is ready.
+
+        Args:
+            opening: arguments of :meth:`session`.
+            objects: what is propagated; other objects of the session stay as they are.
+            direction: ``both``, ``forward`` or ``backward``.
+        """
+
+        def work(job: Job) -> None:
+            from medsam2.core.backend import Direction
+
+            session = self.session(*opening)
+            putObjects(session, {**session.objects(), **objects})
+            job.emit(session.plan(list(objects)))
+            for result in session.propagate(list(objects), Direction(direction), tokenFor(job)):
+                job.emit(result)
+
+        return work
+
     def close(self) -> None:
         """Closes the sessions and the backend, also one that is broken."""
         self._stale = False
@@ -116,10 +138,3 @@ def tokenFor(job: Job) -> CancelToken:
     token = CancelToken()
     job.onCancel(token.cancel)
     return token
-
-
-def propagated(
-    session: Session, objectIds: Iterable[int], direction: Direction, job: Job
-) -> Iterable[SliceResult]:
-    """The slices of a run, as they are ready."""
-    return session.propagate(list(objectIds), direction, tokenFor(job))

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import vtk
 
 from . import Paths
-from .Bridges import chosenAxis, chosenWindow, newSegmentation
+from .Bridges import chosenAxis, chosenVolume, chosenWindow, newSegmentation
 from .Chores import Chore, Chores
-from .Compute import Compute, propagated, putObjects
+from .Compute import Compute
 from .History import History, Step
-from .Jobs import Job, Jobs
+from .Jobs import Jobs
 from .Measures import Measures
 from .Messages import explained, ofRun
 from .ParameterNode import ParameterNode
@@ -81,14 +81,8 @@ class SegmentationLogic:
             NoPromptError: no volume is selected.
             OutputError: the segmentation does not fit the volume.
         """
-        from medsam2.core.errors import NoPromptError
-
         parameters = self.parameters
-        volume = parameters.volume
-        if volume is None or volume.GetImageData() is None:
-            msg = "Load a volume and select it first."
-            raise NoPromptError(msg)
-        axis = chosenAxis(parameters)
+        volume, axis = chosenVolume(parameters), chosenAxis(parameters)
         if parameters.segmentation is None:
             parameters.segmentation = newSegmentation(volume, axis)
         if parameters.editor is None:
@@ -127,7 +121,7 @@ class SegmentationLogic:
         if chosen and workspace.segmentation.segment(chosen) is not None:
             return chosen
         existing = workspace.segmentation.segmentIds
-        return self.selectSegment(existing[0] if existing else self._added(None))
+        return self.selectSegment(existing[0] if existing else workspace.addSegment(""))
 
     def selectSegment(self, segmentId: str) -> str:
         """Makes a segment the current one, here and in the embedded Segment Editor."""
@@ -140,10 +134,7 @@ class SegmentationLogic:
 
     def addSegment(self, name: str | None = None) -> str:
         """Adds an empty segment and makes it the current one."""
-        return self.selectSegment(self._added(name))
-
-    def _added(self, name: str | None) -> str:
-        return self.workspace().addSegment(name or "")
+        return self.selectSegment(self.workspace().addSegment(name or ""))
 
     def setStatus(self, segmentId: str, *, completed: bool) -> None:
         """Marks a segment as in progress or as completed, as Slicer shows it."""
@@ -182,14 +173,9 @@ class SegmentationLogic:
 
     def segmentAll(self) -> Run | None:
         """Propagates every segment that has a prompt, in one pass."""
-        prompts = self.workspace().prompts
-        owners = dict.fromkeys(node.GetAttribute("MedSAM2.Segment") for node in prompts.nodes())
-        known = self.workspace().segmentation.segmentIds
-        return self.segment([segmentId for segmentId in known if segmentId in owners])
+        return self.segment(self.workspace().promptedSegments())
 
     def _start(self, run: Run, direction: str) -> None:
-        from medsam2.core.backend import Direction
-
         workspace = run.workspace
         if run.cancelled or not run.valid:
             self._ended(run, None)
@@ -204,14 +190,7 @@ class SegmentationLogic:
         except Exception as error:  # noqa: BLE001 (the panel shows it, as it shows the worker's)
             self._ended(run, error)
             return
-
-        def work(job: Job) -> None:
-            session = self.compute.session(*opening)
-            putObjects(session, {**session.objects(), **objects})
-            job.emit(session.plan(list(objects)))
-            for result in propagated(session, objects, Direction(direction), job):
-                job.emit(result)
-
+        work = self.compute.propagation(opening, objects, direction)
         run.begin(
             self.jobs.submit(
                 work,

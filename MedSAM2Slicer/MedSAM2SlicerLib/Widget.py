@@ -13,8 +13,6 @@ from typing import Any
 
 import qt
 
-import slicer
-
 from . import PromptNodes
 from .Choices import Choices, sliceWidgets
 from .ComputeSection import ComputeSection
@@ -26,8 +24,8 @@ from .Presenter import TOOLS, Appearance, Situation, present
 from .RoiSelector import RoiSelector
 from .SegmentsTable import Row, SegmentsTable
 from .Shortcuts import Shortcuts
-from .SliceStates import SliceState, describe, nextUncertain
-from .SliceStrip import SliceStrip
+from .SliceSection import SliceSection
+from .SliceStates import SliceState
 from .Tools import Tools
 
 TICK_MILLISECONDS = 20
@@ -38,14 +36,6 @@ SETTLE_SECONDS = 0.3
 """How long the user's own changes may wait until they are taken up as a step to undo."""
 
 PREVIEW_SECONDS = 0.15
-
-RANGE_WIDGETS = (
-    "rangeFirst",
-    "rangeFirstFromView",
-    "rangeLast",
-    "rangeLastFromView",
-    "clearRangeButton",
-)
 
 
 class Widget:
@@ -68,11 +58,11 @@ class Widget:
         self._message, self._isError = "", False
         self._stale, self._refreshed, self._settledAt = True, 0.0, 0.0
         self._observed: list[tuple[Any, int]] = []
-        self._entered, self._shownRange = False, (0, 0)
+        self._entered = False
         self.tools = Tools(logic, sliceWidgets, self._onTool)
         self.preview = LivePreview(logic)
         self._previewed = 0.0
-        self.strip = SliceStrip(ui.sliceStrip)
+        self.slices = SliceSection(ui, logic, self._attempt)
         self.table = SegmentsTable(ui.segmentsTable)
         self.shortcuts = Shortcuts(
             {name: self._ifEnabled(name, action) for name, action in self._actions().items()}
@@ -98,11 +88,11 @@ class Widget:
             "backward": lambda: self._attempt(self.logic.segment, None, "backward"),
             "addSegment": lambda: self._attempt(self.logic.addSegment),
             "removePrompts": lambda: self._withoutTool(self.logic.removePrompts),
-            "useSlice": lambda: self._onSlice(self.logic.useSlice),
-            "releaseSlice": lambda: self._onSlice(self.logic.releaseSlice),
-            "acceptSlice": lambda: self._onSlice(self.logic.acceptSlice),
-            "revertSlice": lambda: self._onSlice(self.logic.revertSlice),
-            "nextUncertain": self.goToNextUncertain,
+            "useSlice": lambda: self.slices.onSlice(self.logic.useSlice),
+            "releaseSlice": lambda: self.slices.onSlice(self.logic.releaseSlice),
+            "acceptSlice": lambda: self.slices.onSlice(self.logic.acceptSlice),
+            "revertSlice": lambda: self.slices.onSlice(self.logic.revertSlice),
+            "nextUncertain": self.slices.goToNextUncertain,
             "undo": lambda: self._withoutTool(self.logic.undo),
             "redo": lambda: self._withoutTool(self.logic.redo),
         }
@@ -131,15 +121,6 @@ class Widget:
             button = getattr(self.ui, f"{name}Button", None)
             if button is not None:
                 button.connect("clicked(bool)", lambda _checked, action=action: action())
-        ui = self.ui
-        ui.rangeFirstFromView.connect("clicked(bool)", lambda _: self._rangeFromView(0))
-        ui.rangeLastFromView.connect("clicked(bool)", lambda _: self._rangeFromView(1))
-        ui.clearRangeButton.connect(
-            "clicked(bool)", lambda _: self._attempt(self.logic.setSliceRange, None)
-        )
-        for box in (ui.rangeFirst, ui.rangeLast):
-            box.connect("editingFinished()", self._onRangeEdited)
-        self.strip.clicked.connect(self.goToSlice)
         self.table.selected.connect(self.logic.selectSegment)
         self.table.renamed.connect(self._onRenamed)
         self.logic.changed.connect(self.refreshSoon)
@@ -258,58 +239,6 @@ class Widget:
             self._attempt(self.tools.start, tool)
         self.refreshSoon()
 
-    # Slices
-
-    def sliceInView(self) -> int | None:
-        """The slice of the current axis that a view shows, the most axial-looking view first."""
-        try:
-            workspace = self.logic.workspace()
-        except Exception:  # noqa: BLE001 (no volume yet, or one that does not fit: no slice either)
-            return None
-        for widget in sliceWidgets():
-            axis, index, _ = workspace.volume.sliceOf(widget.mrmlSliceNode())
-            if axis is workspace.axis:
-                return index
-        return None
-
-    def goToSlice(self, index: int) -> None:
-        """Moves all slice views to a slice of the current axis."""
-        workspace = self.logic.workspace()
-        workspace.volume.select(index)
-        volume, axis, place = workspace.volume.inSpace(workspace.axis, index)
-        point_ras = volume.centreOf(axis, place)
-        slicer.vtkMRMLSliceNode.JumpAllSlices(
-            self.logic.scene, *point_ras, slicer.vtkMRMLSliceNode.OffsetJumpSlice
-        )
-        self.refreshSoon()
-
-    def goToNextUncertain(self) -> None:
-        """Goes to the next slice that the model is unsure of."""
-        index = nextUncertain(self._states(), self.sliceInView() or 0)
-        if index is not None:
-            self.goToSlice(index)
-
-    def _onSlice(self, action: Any) -> None:
-        index = self.sliceInView()
-        if index is not None:
-            self._attempt(action, index)
-
-    def _rangeFromView(self, end: int) -> None:
-        index = self.sliceInView()
-        if index is not None:
-            box = (self.ui.rangeFirst, self.ui.rangeLast)[end]
-            box.setValue(index)
-            self._onRangeEdited()
-
-    def _onRangeEdited(self) -> None:
-        """A field that was only passed through sets no range."""
-        values = self.ui.rangeFirst.value, self.ui.rangeLast.value
-        if values != self._shownRange:
-            self._attempt(self.logic.setSliceRange, (min(values), max(values)))
-
-    def _states(self) -> list[SliceState]:
-        return self.logic.sliceStates()
-
     # Refreshing
 
     def _tick(self) -> None:
@@ -336,7 +265,7 @@ class Widget:
             self.preview.clear()
             return
         with contextlib.suppress(MedSAM2Error):  # the status line says it already
-            self.preview.update(self.sliceInView())
+            self.preview.update(self.slices.inView())
 
     def refreshSoon(self, *_ignored: Any) -> None:
         """Asks for a refresh at the next tick."""
@@ -386,12 +315,11 @@ class Widget:
         self.choices.showSegmentation()
         self.editor.show()
         self._showRows(workspace.segmentation.segmentIds)
-        segmentId, index = self.logic.currentSegment(), self.sliceInView()
-        states = self._states()
+        segmentId, index = self.logic.currentSegment(), self.slices.inView()
+        states = self.logic.sliceStates()
         state = states[index] if index is not None else SliceState()
-        self._showSlices(states, index, state)
-        prompted = {n.GetAttribute(PromptNodes.SEGMENT) for n in workspace.prompts.nodes()}
-        prompted &= set(workspace.segmentation.segmentIds)
+        self.slices.show(states, index)
+        prompted = workspace.promptedSegments()
         return {
             "hasPrompt": segmentId in prompted or bool(workspace.locked(segmentId)),
             "promptedSegments": len(prompted),
@@ -403,25 +331,7 @@ class Widget:
 
     def _showNoSegments(self) -> None:
         self.table.show([], "")
-        self.strip.show([], None)
-        self.ui.sliceLabel.text = ""
-
-    def _showSlices(self, states: list[SliceState], index: int | None, state: SliceState) -> None:
-        self.strip.show(states, index)
-        name = self.logic.workspace().volume.sliceName
-        where = f"{name} {index} of 0..{len(states) - 1}: {describe(state)}"
-        self.ui.sliceLabel.text = "" if index is None else where
-        first, last = self.logic.workspace().sliceRange(self.logic.currentSegment()) or (
-            0,
-            len(states) - 1,
-        )
-        self._shownRange = (first, last)
-        for box, value in ((self.ui.rangeFirst, first), (self.ui.rangeLast, last)):
-            if not box.hasFocus():
-                box.blockSignals(True)
-                box.maximum = len(states) - 1
-                box.value = value
-                box.blockSignals(False)
+        self.slices.showNothing()
 
     def _showRows(self, segmentIds: list[str]) -> None:
         rows = [self._row(segmentId) for segmentId in segmentIds]
@@ -450,8 +360,7 @@ class Widget:
                 button.setEnabled(name in appearance.enabled)
                 if button.checkable:
                     button.setChecked(name == appearance.checkedTool)
-        for name in RANGE_WIDGETS:
-            getattr(self.ui, name).setEnabled("clearRange" in appearance.enabled)
+        self.slices.enableRange(enabled="clearRange" in appearance.enabled)
         self.rois.show(enabled="drawBox" in appearance.enabled)
         self.ui.segmentButton.text = appearance.mainAction
         self.ui.statusLabel.text = appearance.status

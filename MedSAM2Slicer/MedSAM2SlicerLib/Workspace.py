@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import vtk
 
-from . import SegmentTags
+from . import PromptNodes, SegmentTags
 from .Bridges import bridges
 from .History import SliceKey, Step
 from .PromptReader import readPrompts
@@ -221,6 +221,11 @@ class Workspace:
             self.sliceRange(segmentId),
             self.nameOf(segmentId),
         )
+
+    def promptedSegments(self) -> list[str]:
+        """Ids of the segments that carry a prompt, in their order."""
+        owners = {node.GetAttribute(PromptNodes.SEGMENT) for node in self.prompts.nodes()}
+        return [segmentId for segmentId in self.segmentation.segmentIds if segmentId in owners]
 
     def promptedIndices(self, segmentId: str) -> list[int]:
         """Slices that carry a prompt other than a lock, ascending; none for a box outside."""

@@ -73,7 +73,7 @@ class User:
 
     def view_showing(self, index: int) -> Any:
         """Scrolls to a slice; returns the slice view that lies along the workspace's axis."""
-        self.view.goToSlice(index)
+        self.view.slices.goTo(index)
         for name in self.slicer.layoutManager.sliceViewNames():
             widget = self.slicer.sliceWidget(name)
             axis, shown, _ = self.workspace.volume.sliceOf(widget.mrmlSliceNode())

@@ -49,7 +49,7 @@ def paint(user, frame, mask_rc):
     """Leaves a mask on what the scene shows of a frame, as any effect of the editor does."""
     from MedSAM2SlicerLib.SegmentationBridge import SegmentationBridge
 
-    user.view.goToSlice(frame)
+    user.view.slices.goTo(frame)
     workspace, plane = user.workspace, user.workspace.volume.plane
     editor = SegmentationBridge(
         workspace.segmentation.node, workspace.volume.space, user.logic.parameters.editor
@@ -112,12 +112,12 @@ def test_a_frame_that_was_painted_is_kept_and_the_next_run_leaves_it(a_user):
     drawn[3:9, 20:30] = True
     paint(a_user, 6, drawn)
     a_user.settle()
-    a_user.view.goToSlice(2)
+    a_user.view.slices.goTo(2)
     assert a_user.workspace.locked(a_user.segment_id) == {6}
     a_user.run("both")
     assert np.array_equal(a_user.masks()[6], drawn)
     assert "1 of yours kept" in a_user.ui.statusLabel.text
-    a_user.view.goToSlice(6)
+    a_user.view.slices.goTo(6)
     assert np.array_equal(shown_mask(a_user), drawn)
 
 
@@ -125,9 +125,9 @@ def test_paint_just_before_another_frame_is_shown_is_not_lost(a_user):
     segment_from_frame(a_user, 4)
     drawn = ~a_user.masks()[6]
     paint(a_user, 6, drawn)
-    a_user.view.goToSlice(4)
-    a_user.view.goToSlice(6)
-    a_user.view.goToSlice(4)
+    a_user.view.slices.goTo(4)
+    a_user.view.slices.goTo(6)
+    a_user.view.slices.goTo(4)
     a_user.settle()
     assert np.array_equal(a_user.masks()[6], drawn)
     assert a_user.workspace.locked(a_user.segment_id) == {6}
@@ -137,7 +137,7 @@ def test_paint_during_playback_is_not_lost_either(a_user):
     segment_from_frame(a_user, 4)
     drawn = ~a_user.masks()[6]
     browser = cine.browser_of(a_user.logic.parameters.volume)
-    a_user.view.goToSlice(6)
+    a_user.view.slices.goTo(6)
     browser.SetPlaybackActive(True)
     paint(a_user, 6, drawn)
     browser.SelectNextItem(1)
@@ -152,7 +152,7 @@ def test_frames_and_other_markups_of_the_user_stay_as_they_are(a_user):
     own.AddControlPoint(1.0, 2.0, 3.0)
     own.CreateDefaultDisplayNodes()
     segment_from_frame(a_user, 4)
-    a_user.view.goToSlice(9)
+    a_user.view.slices.goTo(9)
     volume = a_user.logic.parameters.volume
     sequence = cine.browser_of(volume).GetSequenceNode(volume)
     assert own.GetDisplayVisibility()
@@ -168,7 +168,7 @@ def test_undo_and_redo_are_exact_on_whatever_frame_they_are_asked_for(a_user):
     drawn = ~made[6]
     paint(a_user, 6, drawn)
     a_user.settle()
-    a_user.view.goToSlice(1)
+    a_user.view.slices.goTo(1)
     a_user.press("undo")
     a_user.settle()
     assert equal(a_user.masks(), made)
@@ -176,12 +176,12 @@ def test_undo_and_redo_are_exact_on_whatever_frame_they_are_asked_for(a_user):
     a_user.press("undo")
     a_user.settle()
     assert not any(mask.any() for mask in a_user.masks().values())
-    a_user.view.goToSlice(9)
+    a_user.view.slices.goTo(9)
     for _ in range(2):
         a_user.press("redo")
         a_user.settle()
     assert equal(a_user.masks(), {**made, 6: drawn})
-    a_user.view.goToSlice(6)
+    a_user.view.slices.goTo(6)
     assert np.array_equal(shown_mask(a_user), drawn)
 
 
@@ -199,7 +199,7 @@ def test_prompts_belong_to_their_frame_and_are_shown_on_no_other(a_user):
     ]
     first, second = a_user.workspace.prompts.nodes()
     for frame, shown in ((3, [True, False]), (5, [False, True]), (4, [False, False])):
-        a_user.view.goToSlice(frame)
+        a_user.view.slices.goTo(frame)
         assert [bool(node.GetDisplayVisibility()) for node in (first, second)] == shown
 
 
@@ -207,7 +207,7 @@ def test_prompts_come_back_to_their_frame_by_undo(a_user):
     a_user.press("sliceBox")
     a_user.click(5, (8, 10), (32, 38))
     a_user.settle()
-    a_user.view.goToSlice(2)
+    a_user.view.slices.goTo(2)
     a_user.press("undo")
     a_user.settle()
     assert a_user.workspace.prompts.nodes() == []
@@ -225,7 +225,7 @@ def test_names_and_colours_of_segments_are_the_same_on_all_frames(a_user):
     segment.SetName("Left ventricle")
     segment.SetColor(0.1, 0.2, 0.3)
     for frame in (2, 9):
-        a_user.view.goToSlice(frame)
+        a_user.view.slices.goTo(frame)
         segment = a_user.workspace.segmentation.segment(a_user.segment_id)
         assert segment.GetName() == "Left ventricle"
         assert np.allclose(segment.GetColor(), (0.1, 0.2, 0.3))
@@ -239,7 +239,7 @@ def test_a_segment_that_is_removed_is_gone_from_all_frames(a_user):
     segmentation = a_user.logic.parameters.segmentation
     segmentation.GetSegmentation().RemoveSegment(first)
     for frame in (2, 9):
-        a_user.view.goToSlice(frame)
+        a_user.view.slices.goTo(frame)
         assert first not in segmentation.GetSegmentation().GetSegmentIDs()
 
 
@@ -297,7 +297,7 @@ def test_a_slice_of_a_4d_scan_under_a_transform_is_followed_through_time(a_slice
     planes = [np.moveaxis(one, plane.axis.value, 0)[plane.index] for one in frames]
     assert equal(user.masks(), wanted_masks(planes, 2, box.box_rc))
     assert f"Slice {plane.name}, frame" in user.ui.sliceLabel.text
-    user.view.goToSlice(4)
+    user.view.slices.goTo(4)
     assert np.array_equal(shown_mask(user, plane.axis.value, plane.index), user.masks()[4])
     others = slicer.util.arrayFromSegmentBinaryLabelmap(
         user.logic.parameters.segmentation, user.segment_id, volume
