@@ -3,6 +3,9 @@
 Slicer's own pattern: nothing here touches Qt or MRML, the worker never calls back by itself. A timer
 of the main thread calls :meth:`Jobs.poll`, and only inside that call do callbacks run, so they may
 change the scene. One thread for everything keeps the GPU libraries' per-thread caches warm.
+
+Slicer's main thread keeps Python's lock while it waits for events, so the same timer has to lend it to
+the worker, by :meth:`Jobs.giveWay`.
 """
 
 from __future__ import annotations
@@ -144,6 +147,15 @@ class Jobs:
             if kind != "onEvent" and job in self._open:
                 self._open.remove(job)
             job.receive(kind, payload)
+
+    def giveWay(self, seconds: float) -> None:
+        """Lends Python's lock to the worker for so long, if it has work. Main thread.
+
+        In Slicer the worker would otherwise have it only in the moments in which a slot of the main
+        thread runs, and wait for the next such moment after every call into torch or a socket.
+        """
+        if self.busy and seconds > 0:
+            time.sleep(seconds)
 
     def stop(self, last: Callable[[], Any] | None = None) -> None:
         """Cancels everything and lets the thread end; what it sends from now on is not delivered.

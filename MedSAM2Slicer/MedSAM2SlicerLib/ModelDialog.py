@@ -14,7 +14,9 @@ from .ModelCache import ABSENT, INSTALLED, ModelCache, ModelEntry
 from .Settings import Settings
 
 COLUMNS = ("Model", "Licence", "MB", "State")
-TICK_MILLISECONDS = 100
+TICK_MILLISECONDS = 30
+WORKER_SECONDS = 0.015
+"""How much of a tick is the worker's."""
 
 
 class ModelDialog:
@@ -45,7 +47,7 @@ class ModelDialog:
         self._build(qt.QVBoxLayout(self.dialog))
         self._timer = qt.QTimer(self.dialog)
         self._timer.setInterval(TICK_MILLISECONDS)
-        self._timer.connect("timeout()", self._jobs.poll)
+        self._timer.connect("timeout()", self._tick)
 
     def _build(self, layout: qt.QVBoxLayout) -> None:
         self.table = qt.QTableWidget()
@@ -82,6 +84,10 @@ class ModelDialog:
         self.dialog.resize(620, 360)
         self.dialog.show()
         self.dialog.activateWindow()
+
+    def _tick(self) -> None:
+        self._jobs.poll()
+        self._jobs.giveWay(WORKER_SECONDS)
 
     def close(self) -> None:
         """Hides it and ends a download; what has come is kept for the next time."""

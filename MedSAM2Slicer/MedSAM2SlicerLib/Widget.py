@@ -29,6 +29,9 @@ from .SliceStates import SliceState
 from .Tools import Tools
 
 TICK_MILLISECONDS = 20
+WORKER_SECONDS = 0.016
+"""How much of a tick is the worker's, as far as the tick's own work leaves it."""
+LEAST_WORKER_SECONDS = 0.002
 REFRESH_SECONDS = 0.05
 IDLE_REFRESH_SECONDS = 0.5
 """How soon what was changed elsewhere (a segment's name, a view's slice) is shown."""
@@ -242,6 +245,14 @@ class Widget:
     # Refreshing
 
     def _tick(self) -> None:
+        begun = time.monotonic()
+        try:
+            self._work()
+        finally:
+            left = begun + WORKER_SECONDS - time.monotonic()
+            self.logic.jobs.giveWay(max(left, LEAST_WORKER_SECONDS))
+
+    def _work(self) -> None:
         self.logic.tick()
         self.compute.poll()
         self.tools.advance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 import threading
@@ -128,6 +129,31 @@ def test_one_poll_takes_no_longer_than_it_may(jobs):
     assert 0 < len(seen) < 50
     poll_until(jobs, lambda: job.finished)
     assert seen == list(range(100))
+
+
+def wait_keeping_the_lock(seconds):
+    """Waits as Slicer's main thread waits for events."""
+    ctypes.PyDLL(None).usleep(int(1e6 * seconds))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no usleep")
+def test_the_worker_is_lent_the_lock_that_the_main_thread_keeps(jobs):
+    def work(_):
+        for _ in range(300):
+            time.sleep(0.0002)  # lets go of the lock and takes it again, as torch and sockets do
+
+    job, begun = jobs.submit(work), time.monotonic()
+    while not job.finished:
+        jobs.poll()
+        jobs.giveWay(0.015)
+        wait_keeping_the_lock(0.02)
+    assert time.monotonic() - begun < 3  # 300 waits for the main thread take 6 s
+
+
+def test_nobody_waits_for_a_worker_that_has_no_work(jobs):
+    begun = time.monotonic()
+    jobs.giveWay(5.0)
+    assert time.monotonic() - begun < 1
 
 
 def test_nothing_is_delivered_after_the_end_and_the_last_thing_is_done_in_the_worker(jobs):

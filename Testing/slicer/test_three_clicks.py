@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import numpy as np
@@ -121,3 +122,20 @@ def test_a_run_that_is_cancelled_keeps_its_slices_and_is_one_step(a_user):
     a_user.press("undo")
     a_user.settle()
     assert not any(mask.any() for mask in a_user.masks().values())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no usleep")
+def test_a_run_goes_on_while_the_event_loop_keeps_pythons_lock(a_user, monkeypatch):
+    def work(_index):
+        for _ in range(30):
+            time.sleep(0.0002)  # lets go of the lock and takes it again, as torch does
+
+    keep = standin.clock.sleep_with_the_lock
+    busy = FakeBackend(on_slice=work)
+    a_user.logic.compute = type(a_user.logic.compute)(lambda: busy)
+    a_user.draw_box(12, (8, 10, 32, 38), (4, 20))
+    monkeypatch.setattr(standin.clock, "wait", lambda _seconds: keep(0.02))
+    begun = time.monotonic()
+    a_user.press("segment")
+    assert standin.pump(30, until=lambda: a_user.logic.run is None)
+    assert time.monotonic() - begun < 5  # 17 * 30 waits for the main thread take 10 s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import threading
 import time
@@ -15,6 +16,18 @@ PAUSE_S = 0.001
 SAMPLE_S = 0.005
 
 _meters: list[BlockMeter] = []
+
+
+def sleep_with_the_lock(seconds: float) -> None:
+    """Sleeps as Slicer's event loop does: nobody else gets Python's lock meanwhile (not on Windows).
+
+    A test has :func:`pump` wait so by putting it in the place of :data:`wait`.
+    """
+    ctypes.PyDLL(None).usleep(int(1e6 * seconds))
+
+
+wait = time.sleep
+"""How :func:`pump` waits for events; unlike Slicer it lets the servers in a test's threads work."""
 
 
 def pump(seconds: float = 0.0, until: Callable[[], object] | None = None) -> bool:
@@ -41,7 +54,7 @@ def pump(seconds: float = 0.0, until: Callable[[], object] | None = None) -> boo
         if time.monotonic() >= deadline:
             return until is None
         if not busy:
-            time.sleep(PAUSE_S)
+            wait(PAUSE_S)
             for meter in _meters:
                 meter.woke()
 
