@@ -36,6 +36,7 @@ class EditorSection:
     def __init__(self, editor: Any, logic: SegmentationLogic) -> None:
         self._editor, self._logic = editor, logic
         self._known: tuple[Any, ...] = ()
+        self._attaching = False
         editor.undoEnabled = False
         editor.setEffectNameOrder(list(EFFECTS))
         editor.unorderedEffectsVisible = False
@@ -55,18 +56,33 @@ class EditorSection:
         self._editor.setActiveEffectByName("")
 
     def show(self) -> None:
-        """Makes the editor show the module's choices; costs nothing where they are the same."""
+        """Makes the editor show the module's choices, and takes over the segment chosen in it.
+
+        Costs nothing where they are the same.
+        """
         parameters = self._logic.parameters
         wanted = (parameters.editor, parameters.segmentation, parameters.volume)
-        if wanted == self._known:
-            return
-        self._known = wanted
-        node, segmentation, volume = wanted
-        self._editor.setMRMLSegmentEditorNode(node)
-        if node is not None:
-            self._editor.setSegmentationNode(segmentation)
-            self._editor.setSourceVolumeNode(volume)
+        if wanted != self._known:
+            self._known = wanted
+            self._attach(*wanted)
+        elif parameters.editor is not None:
+            # Its buttons that add and remove segments select others without a signal.
+            self._onSegment(parameters.editor.GetSelectedSegmentID() or "")
+
+    def _attach(self, node: Any, segmentation: Any, volume: Any) -> None:
+        """The editor selects the first segment of what it is given; the current one is put back."""
+        self._attaching = True
+        try:
+            self._editor.setMRMLSegmentEditorNode(node)
+            if node is not None:
+                self._editor.setSegmentationNode(segmentation)
+                self._editor.setSourceVolumeNode(volume)
+                node.SetSelectedSegmentID(self._logic.currentSegment())
+        finally:
+            self._attaching = False
 
     def _onSegment(self, segmentId: str) -> None:
-        if segmentId and segmentId != self._logic.parameters.segmentId:
+        if self._attaching or segmentId in ("", self._logic.parameters.segmentId):
+            return
+        if self._logic.workspace().segmentation.segment(segmentId) is not None:
             self._logic.selectSegment(segmentId)

@@ -61,5 +61,28 @@ def test_a_segment_chosen_in_the_editor_is_the_current_one(a_user):
     a_user.press("addSegment")
     assert a_user.segment_id != first
     a_user.ui.editorWidget.setCurrentSegmentID(first)
-    a_user.settle()
+    a_user.settle(1.0)
     assert a_user.segment_id == first
+
+
+def test_a_segment_added_in_the_editor_is_the_current_one(a_user):
+    import qt
+
+    first = a_user.segment_id
+    a_user.ui.editorWidget.findChild(qt.QPushButton, "AddSegmentButton").click()
+    a_user.settle(1.0)
+    assert a_user.segment_id not in ("", first)
+    a_user.ui.editorWidget.findChild(qt.QPushButton, "RemoveSegmentButton").click()
+    a_user.settle(1.0)
+    assert a_user.segment_id == first
+
+
+def test_the_current_segment_stays_when_the_editor_is_given_its_segmentation_anew(a_user):
+    a_user.press("addSegment")
+    second = a_user.segment_id
+    a_user.view.editor._known = ()
+    a_user.ui.editorWidget.setMRMLSegmentEditorNode(None)
+    a_user.settle(1.0)
+    assert a_user.ui.editorWidget.segmentationNode() is a_user.logic.parameters.segmentation
+    assert a_user.ui.editorWidget.currentSegmentID() == second
+    assert a_user.segment_id == second

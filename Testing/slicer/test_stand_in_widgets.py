@@ -169,7 +169,21 @@ def test_segments_are_added_selected_and_removed_in_the_editor(an_editor):
     assert editor.currentSegmentID() == first
     remove.click()
     assert node.GetSegmentation().GetSegmentIDs() == (second,)
-    assert told[:3] == [first, second, first]
+    assert told[0] == first, "what a button selects is not told"
+
+
+def test_the_editor_selects_the_first_segment_of_a_segmentation_whatever_its_node_says(an_editor):
+    editor, node = an_editor
+    told = []
+    editor.connect("currentSegmentIDChanged(QString)", told.append)
+    for name in ("one", "two"):
+        node.GetSegmentation().AddEmptySegment(name)
+    editor.mrmlSegmentEditorNode().SetSelectedSegmentID("two")
+    editor.setSegmentationNode(node)
+    assert editor.currentSegmentID() == "one"
+    assert told == ["one"]
+    editor.setCurrentSegmentID("two")
+    assert told == ["one"]
 
 
 def test_the_editor_follows_its_node(an_editor):

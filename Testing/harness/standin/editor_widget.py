@@ -163,18 +163,16 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             self._segmentations.setCurrentNode(node)
             self._table.setSegmentationNode(node)
             self._show3D.setSegmentationNode(node)
+            self._table.setSelectedSegmentIDs(segment_ids(node)[:1])  # whatever the node says
             self._segmentationNodeChanged.emit(node)
         if volume is not self._told["volume"]:
             self._told["volume"] = volume
             self._volumes.setCurrentNode(volume)
             self._sourceVolumeNodeChanged.emit(volume)
         segment = self.currentSegmentID()
-        if not segment and segment_ids(node):
-            self.setCurrentSegmentID(segment_ids(node)[0])
-        elif segment != self._told["segment"]:
+        if segment != self._told["segment"]:
             self._told["segment"] = segment
             self._table.setSelectedSegmentIDs([segment])
-            self._currentSegmentIDChanged.emit(segment)
 
     def segmentationNode(self) -> Any:
         """The edited segmentation, or None."""
@@ -222,8 +220,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             self._editorNode.SetSelectedSegmentID(segmentId)
 
     def _tableSelected(self, segmentId: str) -> None:
-        if segmentId:
+        """Tells of a choice in the table; of one made by the node or a button Slicer says nothing."""
+        if segmentId and segmentId != self.currentSegmentID():
             self.setCurrentSegmentID(segmentId)
+            self._currentSegmentIDChanged.emit(segmentId)
 
     def _addSegment(self) -> None:
         self.saveStateForUndo()
