@@ -38,6 +38,7 @@ class EditorSection:
         self._known: tuple[Any, ...] = ()
         self._attaching = False
         editor.undoEnabled = False
+        editor.maximumNumberOfUndoStates = 0  # else each stroke copies the segments all the same
         editor.setEffectNameOrder(list(EFFECTS))
         editor.unorderedEffectsVisible = False
         editor.connect("currentSegmentIDChanged(QString)", self._onSegment)

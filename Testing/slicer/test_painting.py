@@ -45,6 +45,11 @@ def test_a_stroke_is_one_step_to_undo(a_user):
     assert a_user.workspace.locked(a_user.segment_id) == set()
 
 
+def test_a_stroke_copies_no_segments_for_an_undo_that_nobody_can_reach(a_user):
+    stroke(a_user, 12, "Paint")
+    assert not a_user.ui.editorWidget.logic().CanUndo()
+
+
 def test_the_brush_and_the_prompt_tools_take_turns_with_the_mouse(a_user):
     a_user.ui.editorWidget.setActiveEffectByName("Paint")
     a_user.press("inside")

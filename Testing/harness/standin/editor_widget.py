@@ -122,7 +122,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._form.setRowVisible(self._volumes, self.sourceVolumeNodeSelectorVisible)
         for button in (self._undo, self._redo):
             button.setVisible(self.undoEnabled)
-        if name == "undoEnabled" and not self.undoEnabled:
+        if name == "undoEnabled" and self.undoEnabled:
             self._logic.ClearUndoState()
 
     def logic(self) -> Any:
@@ -305,19 +305,20 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     )
 
     def saveStateForUndo(self) -> None:
-        """Keeps the segmentation as it is, so that :meth:`undo` comes back to it."""
-        if self.undoEnabled and self.segmentationNode() is not None:
+        """Keeps the segmentation as it is, so that :meth:`undo` comes back to it.
+
+        As in Slicer, ``undoEnabled`` only hides the buttons.
+        """
+        if self.segmentationNode() is not None:
             self._logic.SaveStateForUndo()
 
     def undo(self) -> None:
         """Goes back to the state that was kept last."""
-        if self.undoEnabled:
-            self._logic.Undo()
+        self._logic.Undo()
 
     def redo(self) -> None:
         """Undoes :meth:`undo`."""
-        if self.undoEnabled:
-            self._logic.Redo()
+        self._logic.Redo()
 
     def installKeyboardShortcuts(self, _parent: Any = None) -> None:
         """Takes keys for effects and segments; here none are taken."""
