@@ -56,6 +56,12 @@ class EditorSection:
         """Ends the active effect, for a prompt tool to take the mouse."""
         self._editor.setActiveEffectByName("")
 
+    def forget(self) -> None:
+        """Lets go of the nodes of a scene that is about to close; a brush in hand would stay there."""
+        self.stop()
+        self._editor.setSegmentationNode(None)
+        self._known = ()
+
     def show(self) -> None:
         """Makes the editor show the module's choices, and takes over the segment chosen in it.
 

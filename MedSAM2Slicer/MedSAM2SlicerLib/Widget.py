@@ -173,6 +173,7 @@ class Widget:
 
     def _onSceneCloses(self, *_event: Any) -> None:
         self.tools.stop()
+        self.editor.forget()
         self.logic.forgetWorkspace()
 
     def _onSceneOpened(self, *_event: Any) -> None:

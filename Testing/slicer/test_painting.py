@@ -50,6 +50,19 @@ def test_a_stroke_copies_no_segments_for_an_undo_that_nobody_can_reach(a_user):
     assert not a_user.ui.editorWidget.logic().CanUndo()
 
 
+def test_the_brush_is_put_away_before_the_scene_closes(a_user):
+    scene, editor, seen = a_user.slicer.scene, a_user.ui.editorWidget, []
+
+    def look(*_event):
+        seen.append((editor.activeEffect(), editor.segmentationNode()))
+
+    editor.setActiveEffectByName("Paint")
+    tag = scene.AddObserver(scene.StartCloseEvent, look, -1.0)
+    a_user.slicer.close_scene()
+    scene.RemoveObserver(tag)
+    assert seen == [(None, None)]
+
+
 def test_the_brush_and_the_prompt_tools_take_turns_with_the_mouse(a_user):
     a_user.ui.editorWidget.setActiveEffectByName("Paint")
     a_user.press("inside")
