@@ -56,6 +56,11 @@ class EditorSection:
         """Ends the active effect, for a prompt tool to take the mouse."""
         self._editor.setActiveEffectByName("")
 
+    @property
+    def active(self) -> bool:
+        """Whether an effect has the mouse."""
+        return self._editor.activeEffect() is not None
+
     def forget(self) -> None:
         """Lets go of the nodes of a scene that is about to close; a brush in hand would stay there."""
         self.stop()

@@ -254,6 +254,8 @@ class Widget:
             self.logic.jobs.giveWay(max(left, LEAST_WORKER_SECONDS))
 
     def _work(self) -> None:
+        if self.tools.current and self.editor.active:  # the brush was taken up since
+            self.tools.stop()
         self.logic.tick()
         self.compute.poll()
         self.tools.advance()

@@ -21,6 +21,7 @@ def a_user(a_slicer, a_volume):
 def stroke(user, index, effect):
     widget = user.view_showing(index)
     user.ui.editorWidget.setActiveEffectByName(effect)
+    standin.pump(0.1)
     standin.mouse.drag(widget, [user.point(index, 5, 6), user.point(index, 5, 16)])
     user.ui.editorWidget.setActiveEffectByName("")
     user.settle()
@@ -72,6 +73,15 @@ def test_the_brush_and_the_prompt_tools_take_turns_with_the_mouse(a_user):
     a_user.view.tools.stop()
     a_user.settle()
     assert all(np.array_equal(mask, before[index]) for index, mask in a_user.masks().items())
+
+
+@pytest.mark.parametrize("tool", ["scribble", "inside"])
+def test_a_brush_that_is_taken_up_puts_the_prompt_tool_away(a_user, tool):
+    a_user.press(tool)
+    stroke(a_user, 12, "Paint")
+    assert a_user.view.tools.current == ""
+    assert len(a_user.workspace.prompts.nodes()) == 1  # the box
+    assert 12 in a_user.workspace.locked(a_user.segment_id)
 
 
 def test_a_segment_chosen_in_the_editor_is_the_current_one(a_user):
