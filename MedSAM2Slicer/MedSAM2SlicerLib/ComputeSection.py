@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -164,6 +165,10 @@ class ComputeSection:
         self._change("token", self._ui.serverToken.text)
 
     def _onCaFile(self, path: str) -> None:
+        """Called for every letter typed: a path that leads nowhere yet stays as it stands."""
+        if path and not Path(path).is_file():
+            self._say(f"There is no file {path}.")
+            return
         self._change("caFile", path)
 
     def test(self) -> None:

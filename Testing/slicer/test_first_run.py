@@ -72,3 +72,18 @@ def test_a_user_who_says_no_has_nothing_installed(a_user, a_slicer):
     a_slicer.answers.append(sys.modules["qt"].QMessageBox.Cancel)
     a_user.press("segment")
     assert a_user.pip.asked == []
+
+
+def test_the_path_of_a_ca_file_can_be_typed(a_user, tmp_path):
+    file = tmp_path / "own.pem"
+    file.write_text("")
+    line = a_user.ui.caFile.comboBox().lineEdit()
+    for letter in str(file):
+        line.insert(letter)
+    assert a_user.panel.settings.caFile == str(file)
+    line.backspace()
+    assert a_user.ui.caFile.currentPath == str(file)[:-1]
+    assert a_user.ui.computeLabel.text == f"There is no file {str(file)[:-1]}."
+    assert a_user.panel.settings.caFile == str(file)
+    line.clear()
+    assert a_user.panel.settings.caFile == ""
