@@ -21,6 +21,8 @@ AXES = {
     "i": "I (columns)",
 }
 
+USUAL_VIEWS = ("Red", "Yellow", "Green")
+
 
 class Choices:
     """Keeps the selectors and the scene's parameters the same.
@@ -138,9 +140,17 @@ class Choices:
 
 
 def sliceWidgets() -> list[Any]:
-    """All slice views of the layout."""
+    """The slice views that the layout shows, the usual ones first; none without a main window.
+
+    Slicer lists those of earlier layouts too, in no order; they show slices that nobody sees.
+    """
     layoutManager = slicer.app.layoutManager()
-    return [layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()]
+    if layoutManager is None:
+        return []
+    names = sorted(layoutManager.sliceViewNames())
+    usual = [name for name in USUAL_VIEWS if name in names]
+    widgets = [layoutManager.sliceWidget(name) for name in dict.fromkeys((*usual, *names))]
+    return [one for one in widgets if one is not None and one.mrmlSliceNode().IsMappedInLayout()]
 
 
 def _choose(selector: qt.QComboBox, data: str) -> None:

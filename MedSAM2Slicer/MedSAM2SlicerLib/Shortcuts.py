@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 
 import qt
@@ -56,12 +57,19 @@ class Shortcuts:
         """Says whether a prompt tool is on."""
         self._placing = placing
         for shortcut in self._whilePlacing:
-            shortcut.setEnabled(placing)
+            with _ifThere():
+                shortcut.setEnabled(placing)
 
     def uninstall(self) -> None:
         """Takes them away."""
         for shortcut in self._installed:
-            shortcut.setEnabled(False)
-            shortcut.deleteLater()
+            with _ifThere():
+                shortcut.setEnabled(False)
+                shortcut.deleteLater()
         self._installed.clear()
         self._whilePlacing.clear()
+
+
+def _ifThere() -> contextlib.AbstractContextManager[None]:
+    """Lets a shortcut be gone: Slicer may have deleted the view it was in."""
+    return contextlib.suppress(ValueError, RuntimeError)

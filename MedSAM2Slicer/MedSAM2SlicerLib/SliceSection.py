@@ -46,13 +46,16 @@ class SliceSection:
     # Going
 
     def inView(self) -> int | None:
-        """The slice of the current axis that a view shows, the most axial-looking view first."""
+        """The slice of the current axis that a view shows, the view under the mouse first."""
         try:
             workspace = self._logic.workspace()
         except Exception:  # noqa: BLE001 (no volume yet, or one that does not fit: no slice either)
             return None
-        for widget in sliceWidgets():
-            axis, index, _ = workspace.volume.sliceOf(widget.mrmlSliceNode())
+        crosshair = self._logic.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        underMouse = crosshair and crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0])
+        nodes = [widget.mrmlSliceNode() for widget in sliceWidgets()]
+        for node in sorted(nodes, key=lambda node: node is not underMouse):
+            axis, index, _ = workspace.volume.sliceOf(node)
             if axis is workspace.axis:
                 return index
         return None

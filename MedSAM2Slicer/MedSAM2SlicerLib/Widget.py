@@ -13,6 +13,8 @@ from typing import Any
 
 import qt
 
+import slicer
+
 from . import PromptNodes
 from .Choices import Choices, sliceWidgets
 from .ComputeSection import ComputeSection
@@ -78,6 +80,7 @@ class Widget:
         self.export = ExportSection(root, ui, logic, self._attempt)
         self.choices = Choices(ui, logic, self.refreshSoon)
         self.rois = RoiSelector(ui.roiSelector, logic, self._attempt)
+        self._layoutManager = slicer.app.layoutManager()
         self._connect()
 
     def _actions(self) -> dict[str, Any]:
@@ -131,13 +134,15 @@ class Widget:
         self.logic.moved.connect(self._restartTool)
         self.logic.message.connect(self._onMessage)
         self.logic.failed.connect(self._onFailed)
+        if self._layoutManager is not None:  # there is none without a main window
+            self._layoutManager.connect("layoutChanged(int)", self._onLayout)
 
     def enter(self) -> None:
         """Starts the timer and the keys; called when the module is shown."""
         self._entered = True
         self._watchScene()
         self._timer.start()
-        self.shortcuts.install([self.root, *sliceWidgets()])
+        self._onLayout()
         self.editor.enter()
         self.choices.fromScene()
 
@@ -154,7 +159,14 @@ class Widget:
         self._timer.stop()
         self.exit()
         self._unwatch()
+        if self._layoutManager is not None and slicer.app.layoutManager() is self._layoutManager:
+            self._layoutManager.disconnect("layoutChanged(int)", self._onLayout)
         self.logic.stop()
+
+    def _onLayout(self, *_event: Any) -> None:
+        """Lets the keys work in the slice views that are shown now."""
+        if self._entered:
+            self.shortcuts.install([self.root, *sliceWidgets()])
 
     def _watchScene(self) -> None:
         self._unwatch()

@@ -129,3 +129,42 @@ def test_a_roi_that_is_in_the_scene_can_be_taken_as_the_box_and_is_given_back(a_
     a_user.settle(0.7)
     assert roi.GetScene() is not None
     assert selector.findText("of the user's") == 1
+
+
+@pytest.fixture
+def two_views(a_user):
+    """Red and Yellow on the same axis, three slices apart; the mouse is in neither."""
+    red, yellow = (a_user.slicer.sliceWidget(name) for name in ("Red", "Yellow"))
+    yellow.mrmlSliceNode().SetOrientation("Axial")
+    a_user.view.slices.goTo(5)
+    node = yellow.mrmlSliceNode()
+    node.JumpSliceByOffsetting(*a_user.workspace.volume.centreOf(a_user.workspace.axis, 8))
+    yield red, yellow
+    red.mrmlSliceNode().SetMappedInLayout(True)
+
+
+def test_a_slice_in_a_view_that_the_layout_does_not_show_is_not_the_one_in_view(a_user, two_views):
+    assert a_user.view.slices.inView() == 5
+    two_views[0].mrmlSliceNode().SetMappedInLayout(False)
+    assert a_user.view.slices.inView() == 8
+
+
+def test_of_two_views_on_the_axis_the_one_under_the_mouse_counts(a_user, two_views):
+    assert a_user.view.slices.inView() == 5
+    standin.mouse.move(two_views[1], a_user.point(8, 20, 20))
+    assert a_user.view.slices.inView() == 8
+
+
+def test_keys_follow_the_views_of_the_layout_also_when_some_were_deleted(a_user, two_views):
+    from MedSAM2SlicerLib.Shortcuts import KEYS
+
+    keys, layoutManager = a_user.view.shortcuts, a_user.slicer.layoutManager
+    assert len(keys._installed) == 4 * len(KEYS)  # the panel and three views
+    two_views[0].mrmlSliceNode().SetMappedInLayout(False)
+    layoutManager.setLayout(6)
+    assert len(keys._installed) == 3 * len(KEYS)
+    for shortcut in keys._installed[-len(KEYS) :]:
+        shortcut.delete()
+    two_views[0].mrmlSliceNode().SetMappedInLayout(True)
+    layoutManager.setLayout(3)
+    assert len(keys._installed) == 4 * len(KEYS)

@@ -168,6 +168,8 @@ class qSlicerLayoutManager(QtCore.QObject):
             for name, how in SLICE_VIEWS.items()
         }
         self._threeD = qMRMLThreeDWidget(ThreeDView(application))
+        for view in self.viewWidgets():
+            view.canvas.view.node.SetMappedInLayout(True)
         self._logics = application.logic.GetSliceLogics()
         self._layout = FOUR_UP
 
