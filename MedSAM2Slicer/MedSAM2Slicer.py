@@ -57,6 +57,8 @@ class MedSAM2SlicerWidget(ScriptedLoadableModuleWidget):
         from MedSAM2SlicerLib.Panel import Panel
 
         self.panel = Panel(self.layout)
+        if getattr(self.parent, "isEntered", False):  # reloaded while it is shown
+            self.panel.enter()
 
     def enter(self) -> None:
         """Called when the module is shown."""
@@ -83,8 +85,10 @@ class MedSAM2SlicerTest(ScriptedLoadableModuleTest):
 
     def runTest(self) -> None:
         """Called by "Reload and Test"."""
+        from slicer import testing
+
         tests = Path(Paths.MODULE_DIRECTORY).parent / "Testing" / "Python"
         if not tests.is_dir():
             self.delayDisplay(_("The tests come with the source code only."))
             return
-        slicer.testing.runUnitTest(str(tests), "MedSAM2SlicerSelfTest")
+        testing.runUnitTest(str(tests), "MedSAM2SlicerSelfTest")

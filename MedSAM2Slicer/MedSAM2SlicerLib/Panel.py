@@ -75,3 +75,4 @@ class Panel:
         self.view.cleanup()
         self.compute.close()
         self.server.stop()
+        self.root.deleteLater()  # Reload only hides it, and its selectors would go on

@@ -78,9 +78,7 @@ class LoadedModule:
         self.host = slicer.qMRMLWidget()
         self.host.setLayout(QtWidgets.QVBoxLayout())
         self.host.setMRMLScene(slicer.mrmlScene)
-        self.widget = getattr(self.module, f"{self.name}Widget")(self.host)
-        setattr(slicer.modules, f"{self.name}Widget", self.widget)
-        self.widget.setup()
+        self._makePanel()
         self._showPanel()
         application.moduleManager().moduleLoaded.emit(self.name)
 
@@ -91,6 +89,22 @@ class LoadedModule:
 
     def _showPanel(self) -> None:
         self._application.mainWindow().modulePanel().setWidget(self.host)
+
+    def _makePanel(self) -> None:
+        self.host.setProperty("isEntered", self._entered)
+        self.widget = getattr(self.module, f"{self.name}Widget")(self.host)
+        setattr(slicer.modules, f"{self.name}Widget", self.widget)
+        self.widget.setup()
+
+    def reload(self) -> None:
+        """Reload of the developer's mode: the panel is made anew, but not entered anew."""
+        for child in self.host.children():
+            if isinstance(child, QtWidgets.QWidget):
+                child.hide()
+        self.widget.cleanup()
+        signal, slot = "moduleAboutToBeUnloaded(QString)", self.widget._onModuleAboutToBeUnloaded
+        self._application.moduleManager().disconnect(signal, slot)
+        self._makePanel()
 
     def enter(self) -> None:
         """The user switches to the module."""
