@@ -137,21 +137,25 @@ def _refuseIfThere(path: Path) -> None:
 
 
 def _save(node: vtk.vtkObject, path: Path) -> None:
-    """Writes beside the place first, so that a full disk leaves no half file there."""
+    """Writes beside the place first, so that a full disk leaves no half file there.
+
+    The storage node is one of its own: through the node's, Slicer would take what is in the scene for
+    saved, and not save it with the scene.
+    """
     suffix = _suffixOf(path)
     partial = path.with_name(f".{path.name.removesuffix(suffix)}.part{suffix}")
-    storage = node.GetStorageNode()
-    before = storage.GetFileName() if storage is not None else None
+    scene = node.GetScene()
+    storage = scene.AddNode(node.CreateDefaultStorageNode())
+    storage.SetFileName(str(partial))
     try:
-        if not slicer.util.saveNode(node, str(partial)):
+        if not storage.WriteData(node):
             raise _unwritable(path, "It could not be written")
         partial.replace(path)
     except OSError as error:
         raise _unwritable(path, str(error)) from error
     finally:
         partial.unlink(missing_ok=True)
-        if node.GetStorageNode() is not None:
-            node.GetStorageNode().SetFileName(before or str(path))
+        scene.RemoveNode(storage)
 
 
 def exportDicom(segmentation: vtk.vtkObject, folder: Path, kind: str = "SEG") -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import cine
 import nibabel
 import numpy as np
@@ -110,14 +112,19 @@ def test_a_name_without_a_format_becomes_nifti_and_overwrites_nothing(a_user, an
     assert (tmp_path / "lesion.2.nii.gz").read_bytes() == before
 
 
-def test_a_file_that_can_not_be_written_leaves_the_old_one_and_is_told(
+def test_a_file_that_can_not_be_replaced_stays_and_it_is_told(
     a_user, answer, tmp_path, monkeypatch
 ):
     path = tmp_path / "lesion.nii.gz"
     path.write_bytes(b"old")
-    monkeypatch.setattr(slicer.util, "saveNode", lambda *_: False)
+
+    def refuse(*_):
+        raise PermissionError(13, "in use by another program")
+
+    monkeypatch.setattr(pathlib.Path, "replace", refuse)
     said = export(a_user, answer, path)
     assert "was not written" in said
+    assert "in use by another program" in said
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
