@@ -76,6 +76,19 @@ def test_what_was_not_saved_with_the_scene_still_has_to_be(a_script, tmp_path, n
         assert node.GetStorageNode() is None
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_export_adds_no_node_to_the_scene(a_script, tmp_path, name):
+    import slicer
+
+    scene = a_script.scene
+    slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)  # Slicer always has one
+    a_script.logic.workspace()
+    before = {scene.GetNthNode(n).GetName() for n in range(scene.GetNumberOfNodes())}
+    exported(a_script, tmp_path / name)
+    exported(a_script, tmp_path / name)
+    assert {scene.GetNthNode(n).GetName() for n in range(scene.GetNumberOfNodes())} == before
+
+
 def test_a_file_that_can_not_be_written_is_reported_and_nothing_stays(a_script, tmp_path):
     with pytest.raises(UnwritableOutputError, match="was not written"):
         exported(a_script, tmp_path / "absent" / "out.seg.nrrd")
