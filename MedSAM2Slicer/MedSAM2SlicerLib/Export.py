@@ -14,6 +14,7 @@ import slicer
 
 from . import Paths
 from .Labelmaps import BINARY_LABELMAP, labels_kji
+from .VolumeBridge import modality
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 
@@ -22,6 +23,8 @@ DICOM_PLUGINS = {
     "RTSTRUCT": ("DicomRtImportExportPlugin", "DicomRtImportExportPluginClass", "SlicerRT"),
 }
 """Module, class, and the extension that brings it where Slicer itself does not."""
+_DICOM_PREFIX = "DICOM."
+"""Of the attributes in the subject hierarchy that are DICOM tags."""
 
 
 def withSuffix(path: Path) -> Path:
@@ -158,13 +161,17 @@ def _save(node: vtk.vtkObject, path: Path) -> None:
         scene.RemoveNode(storage)
 
 
-def exportDicom(segmentation: vtk.vtkObject, folder: Path, kind: str = "SEG") -> None:
+def exportDicom(
+    segmentation: vtk.vtkObject, volume: vtk.vtkObject, folder: Path, kind: str = "SEG"
+) -> None:
     """Writes a DICOM SEG or RT structure set through Slicer's own exporter.
 
-    The volume must have come from DICOM: the result goes into its study.
+    The volume must have come from DICOM: the result goes into its study. SlicerRT writes a structure
+    set only together with the slices of its volume, as a series of their own.
 
     Args:
-        segmentation: beside its volume in the subject hierarchy.
+        segmentation: what is written.
+        volume: that it was made on.
         folder: where the files go.
         kind: ``SEG`` or ``RTSTRUCT``.
 
@@ -175,18 +182,50 @@ def exportDicom(segmentation: vtk.vtkObject, folder: Path, kind: str = "SEG") ->
 
     plugin = _plugin(kind)
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(segmentation.GetScene())
+    volumeItem = hierarchy.GetItemByDataNode(volume)
+    withVolume = kind == "RTSTRUCT"
     exportables = plugin.examineForExport(hierarchy.GetItemByDataNode(segmentation))
-    if not exportables:
+    if not exportables or (withVolume and not _above(hierarchy, volumeItem, "Study")):
         msg = (
             f"{segmentation.GetName()} can't be exported to DICOM: load its volume from DICOM and put "
             "both under one study (in the Data module)."
         )
         raise OutputError(msg)
+    if withVolume:  # first, for the study is that of the first
+        exportables = [*_ofVolume(plugin, volume, volumeItem), *exportables]
+    _tellOrigin(exportables, hierarchy, volumeItem)
     for exportable in exportables:
         exportable.directory = str(folder)
     complaint = plugin.export(exportables)
     if complaint:
         raise OutputError(f"The DICOM export failed: {complaint}")
+
+
+def _above(hierarchy: vtk.vtkObject, item: int, level: str) -> int:
+    """The item of that level above an item of the subject hierarchy; 0 without one."""
+    return int(hierarchy.GetItemAncestorAtLevel(item, level)) if item else 0
+
+
+def _ofVolume(plugin: Any, volume: vtk.vtkObject, item: int) -> list[Any]:
+    """The volume's exportables, as what they are: SlicerRT takes every volume for a CT."""
+    exportables = list(plugin.examineForExport(item))
+    for exportable in exportables if modality(volume) else ():
+        exportable.setTag("Modality", modality(volume))
+    return exportables
+
+
+def _tellOrigin(exportables: list[Any], hierarchy: vtk.vtkObject, item: int) -> None:
+    """Gives exportables the tags of the patient and the study, as Slicer's export dialog does.
+
+    Without them a file would belong to a patient without name and number.
+    """
+    for level in ("Patient", "Study"):
+        above = _above(hierarchy, item, level)
+        names = hierarchy.GetItemAttributeNames(above) if above else ()
+        for name in (one for one in names if one.startswith(_DICOM_PREFIX)):
+            for exportable in exportables:
+                value = hierarchy.GetItemAttribute(above, name)
+                exportable.setTag(name.removeprefix(_DICOM_PREFIX), value)
 
 
 def _plugin(kind: str) -> Any:

@@ -59,13 +59,14 @@ class ExportSection:
 
     def toDicom(self) -> None:
         """Writes a DICOM SEG, or an RT structure set where that is chosen, into a folder."""
-        segmentation = self._logic.workspace().segmentation.node
+        workspace = self._logic.workspace()
         folder = qt.QFileDialog.getExistingDirectory(self._root, "Folder for the DICOM files")
         if folder:
             seg = slicer.util.confirmYesNoDisplay(
                 "Write a DICOM SEG? (No writes an RT structure set.)", "DICOM"
             )
-            Export.exportDicom(segmentation, Path(folder), "SEG" if seg else "RTSTRUCT")
+            nodes = workspace.segmentation.node, workspace.volume.node
+            Export.exportDicom(*nodes, Path(folder), "SEG" if seg else "RTSTRUCT")
             self._logic.message.emit(f"Written: DICOM files in {folder}")
 
     def markCompleted(self) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from module_script import Script, noise, segment_kji
 
-from medsam2.core.errors import UnwritableOutputError
+from medsam2.core.errors import OutputError, UnwritableOutputError
 
 SHAPE_KJI = (6, 7, 8)
 NAMES = ("out.seg.nrrd", "out.nii.gz", "out.nrrd")
@@ -93,3 +97,87 @@ def test_a_file_that_can_not_be_written_is_reported_and_nothing_stays(a_script, 
     with pytest.raises(UnwritableOutputError, match="was not written"):
         exported(a_script, tmp_path / "absent" / "out.seg.nrrd")
     assert a_script.scene.GetNumberOfNodesByClass("vtkMRMLStorageNode") == 0
+
+
+class Exportable:
+    """Double of qSlicerDICOMExportable."""
+
+    def __init__(self, item, tags):
+        self.subjectHierarchyItemID, self.tags, self.directory = item, tags, ""
+
+    def setTag(self, name, value):
+        self.tags[name] = value
+
+
+class Exporter:
+    """Double of SlicerRT's plugin, which asks of what it is given what the plugin's logic asks."""
+
+    written: list[Exportable]
+
+    def examineForExport(self, item):
+        import slicer
+
+        node = hierarchy(slicer.mrmlScene).GetItemDataNode(item)
+        if node is None:
+            return []
+        kind = "RTSTRUCT" if node.IsA("vtkMRMLSegmentationNode") else "CT"
+        return [Exportable(item, {"Modality": kind})]
+
+    def export(self, exportables):
+        import slicer
+
+        nodes = [
+            hierarchy(slicer.mrmlScene).GetItemDataNode(one.subjectHierarchyItemID)
+            for one in exportables
+        ]
+        if not any(node.IsA("vtkMRMLScalarVolumeNode") for node in nodes):
+            return "Must export the primary anatomical (CT/MR) image"
+        Exporter.written = exportables
+        return ""
+
+
+def hierarchy(scene):
+    import slicer
+
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+
+
+@pytest.fixture
+def a_study(a_script, monkeypatch):
+    """The script's volume as DICOM leaves it, its segmentation in the scene as Slicer adds it."""
+    plugin = SimpleNamespace(DicomRtImportExportPluginClass=Exporter)
+    monkeypatch.setitem(sys.modules, "DicomRtImportExportPlugin", plugin)
+    items, workspace = hierarchy(a_script.scene), a_script.logic.workspace()
+    patient = items.CreateSubjectItem(items.GetSceneItemID(), "Doe^Jane")
+    items.SetItemAttribute(patient, "DICOM.PatientName", "Doe^Jane")
+    items.SetItemAttribute(patient, "DICOM.PatientID", "42")
+    study = items.CreateStudyItem(patient, "Follow-up")
+    items.SetItemAttribute(study, "DICOM.StudyDate", "20260101")
+    workspace.volume.node.SetAttribute("DICOM.Modality", "MR")
+    items.CreateItem(study, workspace.volume.node)
+    items.CreateItem(items.GetSceneItemID(), workspace.segmentation.node)
+    return a_script
+
+
+def exported_to_dicom(script, folder):
+    from MedSAM2SlicerLib.Export import exportDicom
+
+    workspace = script.logic.workspace()
+    exportDicom(workspace.segmentation.node, workspace.volume.node, folder, "RTSTRUCT")
+
+
+def test_a_structure_set_goes_with_its_volume_into_the_patients_study(a_study):
+    exported_to_dicom(a_study, Path("/somewhere"))
+    volume, structures = Exporter.written
+    assert (volume.tags["Modality"], structures.tags["Modality"]) == ("MR", "RTSTRUCT")
+    for one in (volume, structures):
+        assert one.directory == "/somewhere"
+        assert one.tags["PatientName"] == "Doe^Jane"
+        assert (one.tags["PatientID"], one.tags["StudyDate"]) == ("42", "20260101")
+
+
+def test_a_volume_of_no_study_is_refused_with_what_to_do(a_study):
+    items, volume = hierarchy(a_study.scene), a_study.logic.workspace().volume.node
+    items.SetItemParent(items.GetItemByDataNode(volume), items.GetSceneItemID())
+    with pytest.raises(OutputError, match="under one study"):
+        exported_to_dicom(a_study, Path("/somewhere"))
