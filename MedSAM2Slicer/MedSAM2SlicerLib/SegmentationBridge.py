@@ -322,7 +322,16 @@ def createSegmentation(volume: vtk.vtkObject) -> vtk.vtkObject:
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     node.GetDisplayNode().SetOpacity2DFill(0.35)
+    _putBeside(node, volume)
     return node
+
+
+def _putBeside(node: vtk.vtkObject, volume: vtk.vtkObject) -> None:
+    """Puts a node into the volume's study, where Slicer exports it to DICOM from."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
+    item, volumeItem = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(volume)
+    if item and volumeItem:
+        hierarchy.SetItemParent(item, hierarchy.GetItemParent(volumeItem))
 
 
 def createEditorNode(scene: vtk.vtkObject) -> vtk.vtkObject:

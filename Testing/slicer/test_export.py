@@ -181,3 +181,23 @@ def test_a_volume_of_no_study_is_refused_with_what_to_do(a_study):
     items.SetItemParent(items.GetItemByDataNode(volume), items.GetSceneItemID())
     with pytest.raises(OutputError, match="under one study"):
         exported_to_dicom(a_study, Path("/somewhere"))
+
+
+def test_a_new_segmentation_is_put_into_the_volumes_study(a_study):
+    """Slicer's subject hierarchy makes an item of every node that is added."""
+    import vtk
+
+    from MedSAM2SlicerLib.SegmentationBridge import createSegmentation
+
+    items, volume = hierarchy(a_study.scene), a_study.logic.workspace().volume.node
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def added(_scene, _event, node):
+        items.CreateItem(items.GetSceneItemID(), node)
+
+    tag = a_study.scene.AddObserver(a_study.scene.NodeAddedEvent, added)
+    node = createSegmentation(volume)
+    a_study.scene.RemoveObserver(tag)
+    study = items.GetItemParent(items.GetItemByDataNode(volume))
+    assert items.GetItemName(study) == "Follow-up"
+    assert items.GetItemParent(items.GetItemByDataNode(node)) == study
