@@ -25,6 +25,7 @@ from compute_rooms import (
     settings_for,
 )
 from faults import wait_until
+from packaging.specifiers import SpecifierSet
 
 from medsam2.core.errors import CancelledError, EngineError, InputError
 
@@ -96,6 +97,13 @@ def test_the_real_list_has_what_the_package_declares_and_pins_nothing():
     assert set(names(found)) == (declared - {"medsam2-slicer"}) | {"numpy"}
     assert all(re.fullmatch(r">=[0-9.]+", requirement.specifier) for requirement in found)
     assert set(names(Installer.requirements("this-computer"))) < set(names(found))
+
+
+def test_nothing_that_slicer_itself_ships_is_replaced():
+    """As of Slicer 5.10, by its SuperBuild/External_python-*.cmake."""
+    shipped = {"numpy": "2.0.2", "requests": "2.32.3", "scipy": "1.13.1"}
+    found = {r.name: SpecifierSet(r.specifier) for r in Installer.requirements("bundled-server")}
+    assert {name: shipped[name] in found[name] for name in shipped} == dict.fromkeys(shipped, True)
 
 
 def test_a_remote_server_needs_nothing():
