@@ -38,7 +38,8 @@ class ComputeSection:
         runner: runs pip.
         onChanged: called when another backend is needed from now on.
 
-    Signals: ``told()`` when there is something new to say.
+    Signals: ``told()`` when there is something new to say; ``ended(text, isError)`` how a set-up ended,
+    empty when one begins.
 
     Threading: main thread only.
     """
@@ -53,7 +54,7 @@ class ComputeSection:
     ) -> None:
         self._ui, self._settings, self._jobs = ui, settings, jobs
         self._onChanged = onChanged
-        self.told = Signal()
+        self.told, self.ended = Signal(), Signal()
         self._runner = runner
         self._installer = Installer.Installer(runner, settings)
         self._cache = ModelCache(settings)
@@ -86,14 +87,20 @@ class ComputeSection:
         ui.testButton.connect("clicked(bool)", lambda _: self.test())
         ui.modelsButton.connect("clicked(bool)", lambda _: self.models.open())
 
-    def _lookForMissing(self) -> None:
-        """Looks which packages are absent; in the worker, for it reads many small files."""
+    def _lookForMissing(self, news: str = "") -> None:
+        """Looks which packages are absent; in the worker, for it reads many small files.
+
+        Args:
+            news: what the line below the buttons says then.
+        """
         settings = self._settings.snapshot()
 
         def found(needed: list[Installer.Requirement]) -> None:
             self.missing = tuple(requirement.name for requirement in needed)
             self.show()
-            if self._installer.pending:
+            if news:
+                self._say(news)
+            elif self._installer.pending:
                 self._say("An installation was begun and not completed; press Set up to go on.")
 
         self._jobs.submit(lambda _: Backends.missingRequirements(settings), onDone=found)
@@ -186,15 +193,15 @@ class ComputeSection:
         plan = Installer.makePlan(self._settings.mode, pyTorchUtils=Installer.hasPyTorchUtils())
         if plan.missing and slicer.util.confirmOkCancelDisplay(plan.text, "Set up MedSAM2"):
             self._ui.setupButton.setEnabled(False)
+            self.ended.emit("", False)
             self._installer.install(plan, self._say, self._onInstalled)
 
     def _onInstalled(self, error: BaseException | None) -> None:
-        self._lookForMissing()
+        restart = "Installed. Restart Slicer to use it." if Installer.restartNeeded() else ""
+        news = str(error) if error is not None else restart
+        self._lookForMissing(news)
         self.show()
-        if error is not None:
-            self._say(str(error))
-        elif Installer.restartNeeded():
-            self._say("Installed. Restart Slicer to use it.")
+        self.ended.emit(news, error is not None)
         self._onChanged()
 
     def _onModels(self) -> None:

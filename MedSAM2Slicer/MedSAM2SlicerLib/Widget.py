@@ -131,6 +131,7 @@ class Widget:
         self.table.renamed.connect(self._onRenamed)
         self.logic.changed.connect(self.refreshSoon)
         self.compute.told.connect(self.refreshSoon)
+        self.compute.ended.connect(self._onMessage)
         self.logic.moved.connect(self._restartTool)
         self.logic.message.connect(self._onMessage)
         self.logic.failed.connect(self._onFailed)
@@ -210,8 +211,8 @@ class Widget:
         finally:
             self.refreshSoon()
 
-    def _onMessage(self, text: str) -> None:
-        self._message, self._isError = text, False
+    def _onMessage(self, text: str, isError: bool = False) -> None:
+        self._message, self._isError = text, isError
         self.refreshSoon()
 
     def _onFailed(self, error: BaseException) -> None:

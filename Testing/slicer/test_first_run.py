@@ -87,3 +87,33 @@ def test_the_path_of_a_ca_file_can_be_typed(a_user, tmp_path):
     assert a_user.panel.settings.caFile == str(file)
     line.clear()
     assert a_user.panel.settings.caFile == ""
+
+
+def test_why_a_set_up_failed_stays_in_sight_until_the_next_one(a_user, a_slicer):
+    ok = sys.modules["qt"].QMessageBox.Ok
+    a_slicer.answers.append(ok)
+    a_user.press("segment")
+    a_user.pip.say("ERROR: No space left on device")
+    a_user.pip.end(1)
+    a_user.settle()
+    standin.pump(0.7)
+    for label in (a_user.ui.statusLabel, a_user.ui.computeLabel):
+        assert "No space left on device" in label.text
+    a_slicer.answers.append(ok)
+    a_user.press("segment")
+    a_user.pip.say("Collecting torch")
+    standin.pump(0.2)
+    assert "Collecting torch" in a_user.ui.statusLabel.text
+
+
+def test_that_slicer_must_be_restarted_stays_in_sight(a_user, a_slicer, missing, monkeypatch):
+    monkeypatch.setattr(Installer, "restartNeeded", lambda: True)
+    a_slicer.answers.append(sys.modules["qt"].QMessageBox.Ok)
+    a_user.press("segment")
+    missing.clear()
+    while a_user.pip.busy:
+        a_user.pip.end()
+    a_user.settle()
+    standin.pump(0.7)
+    for label in (a_user.ui.statusLabel, a_user.ui.computeLabel):
+        assert "Restart Slicer" in label.text
