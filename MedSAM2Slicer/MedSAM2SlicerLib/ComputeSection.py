@@ -190,7 +190,14 @@ class ComputeSection:
 
     def setUp(self) -> None:
         """Asks once, with the size, then installs without blocking."""
-        plan = Installer.makePlan(self._settings.mode, pyTorchUtils=Installer.hasPyTorchUtils())
+        from medsam2.core.errors import MedSAM2Error
+
+        try:
+            plan = Installer.makePlan(self._settings.mode, pyTorchUtils=Installer.hasPyTorchUtils())
+        except MedSAM2Error as error:
+            self._say(str(error))
+            self.ended.emit(str(error), True)
+            return
         if plan.missing and slicer.util.confirmOkCancelDisplay(plan.text, "Set up MedSAM2"):
             self._ui.setupButton.setEnabled(False)
             self.ended.emit("", False)

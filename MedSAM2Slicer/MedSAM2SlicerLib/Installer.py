@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import platform
 import re
 import sys
 from collections.abc import Callable
@@ -141,9 +142,10 @@ def makePlan(mode: str, *, pyTorchUtils: bool = False, wheels: Path | None = Non
         wheels: a folder to take everything from; nothing is downloaded then.
 
     Raises:
-        InputError: the folder holds no wheels.
+        InputError: the folder holds no wheels, or a package is not made for this computer.
     """
     needed = tuple(missing(mode))
+    _checkPlatform(needed)
     if wheels is not None:
         _checkWheels(wheels)
         source = ("--no-index", "--find-links", str(wheels))
@@ -291,6 +293,20 @@ def _installed(name: str) -> str:
         return metadata.version(name) or ""
     except metadata.PackageNotFoundError:
         return ""
+
+
+def _checkPlatform(needed: tuple[Requirement, ...]) -> None:
+    """Slicer for macOS is an Intel program, on every Mac; torch ended those at 2.2.2."""
+    torch = next((requirement for requirement in needed if requirement.name == "torch"), None)
+    if torch and sys.platform == "darwin" and platform.machine() == "x86_64":
+        Paths.useBundledServer()
+        from medsam2.core.errors import InputError
+
+        msg = (
+            f"{torch} is not made for this build of Slicer (Intel, also where it runs on Apple "
+            "silicon); choose a remote server. One may run on this Mac, in a Python of its own."
+        )
+        raise InputError(msg)
 
 
 def _checkWheels(folder: Path) -> None:

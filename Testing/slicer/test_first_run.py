@@ -117,3 +117,13 @@ def test_that_slicer_must_be_restarted_stays_in_sight(a_user, a_slicer, missing,
     standin.pump(0.7)
     for label in (a_user.ui.statusLabel, a_user.ui.computeLabel):
         assert "Restart Slicer" in label.text
+
+
+def test_what_can_not_be_set_up_here_is_said_without_asking(a_user, a_slicer, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(Installer.platform, "machine", lambda: "x86_64")
+    a_user.press("segment")
+    standin.pump(0.7)
+    assert "choose a remote server" in a_user.ui.statusLabel.text
+    assert not a_slicer.messages
+    assert not a_user.pip.asked

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import platform
 import re
 import subprocess
 import sys
@@ -152,6 +153,16 @@ def test_without_a_network_everything_comes_from_a_folder(requirements, tmp_path
     assert "--no-index" in step.arguments
     assert step.arguments[step.arguments.index("--find-links") + 1] == str(tmp_path)
     assert {"torch>=999", f"{TINY}>=1.0"} < set(step.arguments)
+
+
+def test_a_mac_is_told_that_torch_is_not_made_for_its_slicer(requirements, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    with pytest.raises(InputError, match=r"torch>=999 is not made .* choose a remote server"):
+        Installer.makePlan("this-computer")
+    assert Installer.makePlan("remote-server").steps == ()
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    assert Installer.makePlan("this-computer").steps
 
 
 def test_steps_run_one_after_the_other_and_each_says_what_it_does(
