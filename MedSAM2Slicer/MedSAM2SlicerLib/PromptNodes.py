@@ -73,12 +73,18 @@ def unmark(node: vtk.vtkObject) -> None:
 def create(
     scene: vtk.vtkObject, segmentation: vtk.vtkObject, segmentId: str, kind: str
 ) -> vtk.vtkObject:
-    """Adds an empty prompt node, shown in the segment's colour."""
+    """Adds an empty prompt node, shown in the segment's colour.
+
+    Points go under the segmentation's transform, so that they stay on their voxels where it is moved;
+    boxes do once they are drawn, for they are turned onto the volume's axes then.
+    """
     node = scene.CreateNodeByClass(KINDS[kind].className)
     node.UnRegister(None)
     mark(node, segmentation, segmentId, kind)
     scene.AddNode(node)
     node.CreateDefaultDisplayNodes()
+    if kind not in ("roi", "box"):
+        node.SetAndObserveTransformNodeID(segmentation.GetTransformNodeID())
     dress(node, segmentation)
     return node
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import standin
+import vtk
 from module_script import Script, noise
 
 from medsam2.core.errors import OutsideVolumeError
@@ -63,6 +65,26 @@ def test_a_diameter_across_the_slices_is_turned_into_the_one_in_its_middle(a_scr
     across = workspace.spacing_ijk[axis.ijk_position]
     assert line.length_mm(workspace.spacing_rc) == pytest.approx(6 * across)
     assert np.allclose(np.mean(line.ends_rc, axis=0), (6.0, 6.0))
+
+
+@pytest.mark.parametrize("kind", ["inside", "outside", "line", "scribble", "lasso", "box"])
+def test_a_prompt_stays_on_its_voxels_where_the_volumes_transform_is_changed(a_script, kind):
+    volume = a_script.logic.parameters.volume
+    transform = standin.volumes.add_transform(a_script.scene)
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+    a_script.logic.parameters.segmentation = None
+    if kind == "box":
+        a_script.box((3, 4, 5, 8, 9, 10))
+    else:
+        a_script.points(kind, (3.2, 4.2, 6.0), (9.6, 4.2, 6.1), (6.0, 8.7, 5.9))
+    before = read(a_script)
+    transform.SetMatrixTransformToParent(vtk.vtkMatrix4x4())
+    after = read(a_script)
+    assert before.roi == after.roi
+    for was, now in zip(before.prompts, after.prompts, strict=True):
+        assert was.index == now.index
+        for name in {"point_rc", "box_rc", "ends_rc"} & set(vars(was)):
+            np.testing.assert_allclose(getattr(now, name), getattr(was, name), atol=1e-6)
 
 
 def test_a_box_beside_the_volume_is_an_error_that_says_so(a_script):
