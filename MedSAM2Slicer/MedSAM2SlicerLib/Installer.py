@@ -46,6 +46,15 @@ _SHIPPED = "numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "pillow", "req
 _GROUP = re.compile(r"# \[(\w+)\]")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(.*)")
 _PIP = "install", "--disable-pip-version-check", "--no-input"
+_ADVICE = (
+    "Check the network, or take them from a folder of wheels; then try again, it continues where it "
+    "stopped."
+)
+_LONG_PATH = "[WinError 206]"
+_LONG_PATH_ADVICE = (
+    "Slicer's own folder has too long a name: install Slicer in a short one, C:\\Slicer say."
+)
+"""Files of torch have paths of 160 characters, and Windows gives Slicer's Python 260 in all."""
 
 OnDone = Callable[["Exception | None"], None]
 
@@ -241,12 +250,8 @@ class Installer:
             onDone(CancelledError("The installation was cancelled; what was complete stays."))
             return
         why = self._complaint or f"exit code {code}"
-        onDone(
-            EngineError(
-                f"The packages could not be installed ({why}). Check the network, or take them from a "
-                "folder of wheels; then try again, it continues where it stopped."
-            )
-        )
+        advice = _LONG_PATH_ADVICE if _LONG_PATH in why else _ADVICE
+        onDone(EngineError(f"The packages could not be installed ({why}). {advice}"))
 
     def _conclude(self, plan: Plan, onDone: OnDone) -> None:
         from medsam2.core.errors import EngineError

@@ -200,6 +200,21 @@ def test_a_failure_says_why_and_a_later_try_continues(requirements, recorder, se
     assert Installer.Installer(recorder, settings).pending == ""
 
 
+def test_a_folder_whose_name_is_too_long_is_no_matter_of_the_network(
+    requirements, recorder, settings, heard
+):
+    results = []
+    Installer.Installer(recorder, settings).install(
+        Installer.makePlan("this-computer"), heard.append, results.append
+    )
+    recorder.line(
+        "ERROR: Could not install packages due to an OSError: [WinError 206] The filename"
+    )
+    recorder.done(1)
+    assert "install Slicer in a short one" in str(results[0])
+    assert "network" not in str(results[0])
+
+
 def test_an_installation_that_changed_nothing_asks_for_a_restart(
     requirements, recorder, settings, heard
 ):
