@@ -166,10 +166,14 @@ def makePlan(mode: str, *, pyTorchUtils: bool = False, wheels: Path | None = Non
 
 
 def hasPyTorchUtils() -> bool:
-    """Whether Slicer's PyTorch extension is installed. Main thread."""
+    """Whether torch is chosen as Slicer's PyTorch extension does. Main thread.
+
+    So it is where that is installed, and always on Windows: pip alone finds no build for graphics cards
+    there. The commands are those of a package of their own.
+    """
     import slicer
 
-    return hasattr(slicer.modules, "pytorchutils")
+    return sys.platform == "win32" or hasattr(slicer.modules, "pytorchutils")
 
 
 def restartNeeded() -> bool:

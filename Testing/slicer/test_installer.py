@@ -144,6 +144,19 @@ def test_the_pytorch_extensions_own_commands_choose_the_build_where_it_is_presen
     assert wanted(others) == [f"{TINY}>=1.0"]
 
 
+@pytest.mark.parametrize("system", ["win32", "linux"])
+@pytest.mark.parametrize("present", [True, False])
+def test_on_windows_the_graphics_card_counts_also_without_the_extension(
+    a_scene, monkeypatch, system, present
+):
+    import slicer
+
+    monkeypatch.setattr(sys, "platform", system)
+    if present:
+        monkeypatch.setattr(slicer.modules, "pytorchutils", object(), raising=False)
+    assert Installer.hasPyTorchUtils() == (present or system == "win32")
+
+
 def test_without_a_network_everything_comes_from_a_folder(requirements, tmp_path):
     with pytest.raises(InputError, match="pip wheel"):
         Installer.makePlan("this-computer", wheels=tmp_path)
