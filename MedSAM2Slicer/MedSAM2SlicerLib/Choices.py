@@ -37,6 +37,7 @@ class Choices:
 
     def __init__(self, ui: Any, logic: SegmentationLogic, onChanged: Callable[[], None]) -> None:
         self._ui, self._logic, self._onChanged = ui, logic, onChanged
+        self._held = False
         self._fill()
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onVolume)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
@@ -58,8 +59,16 @@ class Choices:
         for name, label in AXES.items():
             self._ui.axisSelector.addItem(label, name)
 
+    def hold(self) -> None:
+        """Until :meth:`fromScene` what the selectors say is no choice of the user's.
+
+        They lose their nodes when a scene has been added to this one (Slicer's issue 4570).
+        """
+        self._held = True
+
     def fromScene(self) -> None:
         """Shows the choices that the scene holds; takes the volume in view where it holds none."""
+        self._held = False
         parameters = self._logic.parameters
         segmentation = parameters.segmentation
         self._ui.volumeSelector.setCurrentNode(parameters.volume or _volumeInView())
@@ -71,7 +80,7 @@ class Choices:
 
     def _onVolume(self, node: Any) -> None:
         parameters = self._logic.parameters
-        if node is parameters.volume:
+        if self._held or node is parameters.volume:
             return
         self._logic.cancel()
         parameters.volume = node
@@ -84,7 +93,7 @@ class Choices:
 
     def _onSegmentation(self, node: Any) -> None:
         parameters = self._logic.parameters
-        if node is not parameters.segmentation:
+        if not self._held and node is not parameters.segmentation:
             self._logic.cancel()
             parameters.segmentation = node
             self._onChanged()

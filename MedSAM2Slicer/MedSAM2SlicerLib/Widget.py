@@ -175,6 +175,7 @@ class Widget:
         for event, slot in (
             (scene.StartCloseEvent, self._onSceneCloses),
             (scene.EndCloseEvent, self._onSceneOpened),
+            (scene.StartImportEvent, lambda *_event: self.choices.hold()),
             (scene.EndImportEvent, self._onSceneOpened),
         ):
             self._observed.append((scene, scene.AddObserver(event, slot)))
@@ -191,6 +192,7 @@ class Widget:
 
     def _onSceneOpened(self, *_event: Any) -> None:
         self.logic.forgetWorkspace()
+        self.editor.forget()
         self.choices.fromScene()
 
     def _onRenamed(self, segmentId: str, name: str) -> None:

@@ -114,3 +114,23 @@ def test_the_current_segment_stays_when_the_editor_is_given_its_segmentation_ane
     assert a_user.ui.editorWidget.segmentationNode() is a_user.logic.parameters.segmentation
     assert a_user.ui.editorWidget.currentSegmentID() == second
     assert a_user.segment_id == second
+
+
+def test_a_scene_that_is_added_leaves_the_choices_as_they_are(a_user, tmp_path):
+    import slicer
+
+    other = slicer.vtkMRMLScene()
+    other.AddNewNodeByClass("vtkMRMLTextNode", "a note")
+    file = str(tmp_path / "more.mrml")
+    other.SetURL(file)
+    other.Commit()
+    parameters, before = a_user.logic.parameters, a_user.masks()
+    chosen = parameters.volume, parameters.segmentation, a_user.segment_id
+    slicer.util.loadScene(file)
+    assert a_user.slicer.scene.GetFirstNodeByName("a note") is not None
+    a_user.settle(1.0)
+    assert (parameters.volume, parameters.segmentation, a_user.segment_id) == chosen
+    shown = a_user.ui.volumeSelector.currentNode(), a_user.ui.segmentationSelector.currentNode()
+    assert shown == chosen[:2]
+    assert a_user.ui.editorWidget.segmentationNode() is chosen[1]
+    assert all(np.array_equal(mask, before[index]) for index, mask in a_user.masks().items())

@@ -122,6 +122,7 @@ class qMRMLNodeComboBox(SceneWidget):
                 events.EndCloseEvent,
             ):
                 self._observed.add(scene, event, self._sceneChanged)
+            self._observed.add(scene, events.EndImportEvent, self._sceneImported)
         self._update()
 
     def _sceneChanged(self, _caller: Any, event: str) -> None:
@@ -129,6 +130,11 @@ class qMRMLNodeComboBox(SceneWidget):
             for node in self.nodes():
                 if node.GetID() not in self._listed():
                     self._nodeAdded.emit(node)
+        self._update()
+
+    def _sceneImported(self, *_event: Any) -> None:
+        """Slicer lists all nodes anew then, and forgets which one was selected (its issue 4570)."""
+        self._select("")
         self._update()
 
     def _listed(self) -> list[str]:
