@@ -35,7 +35,7 @@ class MedSAM2Slicer(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("MedSAM2")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        self.parent.dependencies = ["Segmentations", "Markups", "Volumes"]
+        self.parent.dependencies = ["Segmentations", "Markups", "Volumes", "Sequences"]
         self.parent.contributors = ["MedSAM2Slicer contributors"]
         self.parent.helpText = HELP
         self.parent.acknowledgementText = ACKNOWLEDGEMENT

@@ -58,6 +58,7 @@ class FrameTags:
         self._sequence.DisableModifiedEventOn()
         self._sequence.SetAttribute(tag + self._suffix, text)
         self._sequence.DisableModifiedEventOff()
+        self._sequence.StorableModified()
 
     def RemoveTag(self, tag: str) -> None:
         """Takes the tag away."""

@@ -98,7 +98,7 @@ class SegmentationBridge:
         return [labelmap for labelmap in found if labelmap is not None and not labelmap.IsEmpty()]
 
     def _onGrid(self, labelmap: vtk.vtkObject) -> bool:
-        """Whether the labelmap's voxels are the volume's: same axes, whole steps between origins."""
+        """Whether the labelmap's voxels are the volume's, and numbered as those are."""
         matrix = vtk.vtkMatrix4x4()
         labelmap.GetImageToWorldMatrix(matrix)
         difference = np.linalg.inv(self.volume.affine_ijk_to_ras) @ slicer.util.arrayFromVTKMatrix(

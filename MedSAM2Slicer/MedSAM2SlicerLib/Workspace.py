@@ -324,11 +324,26 @@ class Workspace:
                 before = self.facts(segmentId)
                 self._setLocked(segmentId, self.locked(segmentId) | edited)
                 step.noteFacts(segmentId, before, self.facts(segmentId))
+        self._dropOrphans()
         now = self.prompts.snapshot()
         moving, self._moving = now != self._moving, now
         if now != self._prompts and not (patiently and moving):
             step.prompts = (self._prompts, now)
             self._prompts = now
+
+    def _dropOrphans(self) -> None:
+        """Takes away the prompts of segments that were removed: nothing lists them any more."""
+        gone = self._adopted - set(self.segmentation.segmentIds)
+        if not gone:
+            return
+        self._adopted -= gone
+        for segmentId in gone:
+            for node in self.prompts.nodes(segmentId):
+                self.prompts.remove(node)
+        self._prompts, self._moving = (
+            {identity: held for identity, held in snapshot.items() if held["segment"] not in gone}
+            for snapshot in (self._prompts, self._moving)
+        )
 
     def key(self, segmentId: str, index: int) -> SliceKey:
         """How history names a slice."""

@@ -376,43 +376,6 @@ def test_cancelling_ends_what_the_launcher_has_started_too(heard, tmp_path):
     wait_until(lambda: not alive([child]), 5)
 
 
-def slicer_with(**functions):
-    """A module ``slicer`` that writes down which of its own functions were called."""
-    module = types.ModuleType("slicer")
-    module.util = types.SimpleNamespace()
-    for name, function in functions.items():
-        setattr(module.util, name, function)
-    return module
-
-
-def test_a_new_slicers_own_functions_are_used_without_blocking(monkeypatch, heard):
-    calls = []
-    slicer = slicer_with(executePythonModule=lambda *a, **k: calls.append((a, k)))
-    slicer.packaging = types.SimpleNamespace(pip_install=lambda *a, **k: calls.append((a, k)))
-    monkeypatch.setitem(sys.modules, "slicer", slicer)
-    PythonRunner.throughSlicer("pip", ("install", "numpy"), heard.append, heard.append)
-    PythonRunner.throughSlicer("light_the_torch", ("install",), heard.append, heard.append)
-    (first, keywords), (second, others) = calls
-    assert first == (["numpy"],)
-    assert (keywords["blocking"], keywords["show_progress"]) == (False, False)
-    assert second == ("light_the_torch", ["install"])
-    assert others["blocking"] is False
-    keywords["completedCallback"](0)
-    assert heard == [0]
-
-
-def test_an_old_slicers_own_functions_are_used(monkeypatch, heard):
-    def fail(*_arguments) -> None:
-        raise subprocess.CalledProcessError(3, "pip")
-
-    monkeypatch.setitem(
-        sys.modules, "slicer", slicer_with(pip_install=heard.append, _executePythonModule=fail)
-    )
-    PythonRunner.throughSlicer("pip", ("install", "numpy"), heard.append, heard.append)
-    PythonRunner.throughSlicer("light_the_torch", ("install",), heard.append, heard.append)
-    assert heard == [["numpy"], 0, 3]
-
-
 def test_no_shell_and_no_window_is_used_for_programs(heard):
     text = Path(Processes.__file__).read_text("utf-8")
     assert "shell=True" not in text

@@ -260,6 +260,27 @@ def test_undoing_prompts_of_a_segment_that_was_removed_is_harmless(a_script):
     assert a_script.workspace.prompts.nodes() == []
 
 
+def test_the_prompts_of_a_segment_that_is_removed_go_with_it_but_no_roi_of_the_users(a_script):
+    first, roi = a_script.segment_id, own_roi(a_script.scene)
+    a_script.box(BOX)
+    a_script.points("inside", (5, 5, 5))
+    second = a_script.add()
+    a_script.workspace.prompts.adopt(roi, second)
+    third = a_script.add()
+    kept = a_script.box(BOX)
+    a_script.settle()
+    label = a_script.logic.history.undoLabel
+    segmentation = a_script.logic.parameters.segmentation.GetSegmentation()
+    for segment_id in (first, second):
+        segmentation.RemoveSegment(segment_id)
+    a_script.settle()
+    assert a_script.workspace.prompts.nodes() == [kept]
+    assert a_script.workspace.promptedSegments() == [third]
+    assert roi.GetScene() is not None
+    assert not [name for name in roi.GetAttributeNames() or [] if name.startswith("MedSAM2")]
+    assert a_script.logic.history.undoLabel == label, "there is nothing to undo in it"
+
+
 def worked_on(script):
     """A scene with everything in it that must survive a file."""
     first = script.segment_id
