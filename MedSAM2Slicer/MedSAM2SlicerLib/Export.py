@@ -27,19 +27,6 @@ _DICOM_PREFIX = "DICOM."
 """Of the attributes in the subject hierarchy that are DICOM tags."""
 
 
-def withSuffix(path: Path) -> Path:
-    """The path, as NIfTI where its name says no format.
-
-    Raises:
-        UnwritableOutputError: there is such a file, and nobody was asked about it.
-    """
-    if _suffixOf(path):
-        return path
-    completed = path.with_name(f"{path.name}.nii.gz")
-    _refuseIfThere(completed)
-    return completed
-
-
 def exportFrames(
     frames: Iterable[tuple[vtk.vtkObject, vtk.vtkObject]], path: Path, scene: vtk.vtkObject
 ) -> list[Path]:
@@ -62,7 +49,8 @@ def exportFrames(
     pairs = list(frames)
     files = [path.with_name(f"{stem}_{number:04}{suffix}") for number in range(len(pairs))]
     for file in files:
-        _refuseIfThere(file)
+        if file.exists():
+            raise _unwritable(file, "There is such a file already")
     for file, (segmentation, volume) in zip(files, pairs, strict=True):
         with _leavingNothing(scene):
             copy = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", segmentation.GetName())
@@ -130,13 +118,8 @@ def _nodesOf(scene: vtk.vtkObject) -> list[vtk.vtkObject]:
 
 
 def _suffixOf(path: Path) -> str:
-    """The part of the name that says the format; empty where none does."""
-    return next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
-
-
-def _refuseIfThere(path: Path) -> None:
-    if path.exists():
-        raise _unwritable(path, "There is such a file already")
+    """The part of the name that says the format."""
+    return next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), path.suffix)
 
 
 def _save(node: vtk.vtkObject, path: Path) -> None:

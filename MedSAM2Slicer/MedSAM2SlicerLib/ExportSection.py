@@ -45,9 +45,9 @@ class ExportSection:
         segmentation, volume = workspace.segmentation, workspace.volume
         proposed = f"{segmentation.node.GetName()}.nii.gz"
         chosen = qt.QFileDialog.getSaveFileName(self._root, "Export segments", proposed, FILTERS)
-        if not chosen:
+        path = _withSuffix(Path(chosen)) if chosen else None
+        if path is None:
             return
-        path = Export.withSuffix(Path(chosen))
         if volume.isSpatial:
             lost = Export.exportFile(segmentation.node, volume.node, path)
             self._logic.message.emit(f"Written: {path}{OVERLAP.format(lost) if lost else ''}")
@@ -61,14 +61,34 @@ class ExportSection:
         """Writes a DICOM SEG, or an RT structure set where that is chosen, into a folder."""
         workspace = self._logic.workspace()
         folder = qt.QFileDialog.getExistingDirectory(self._root, "Folder for the DICOM files")
-        if folder:
-            seg = slicer.util.confirmYesNoDisplay(
-                "Write a DICOM SEG? (No writes an RT structure set.)", "DICOM"
-            )
+        kind = _dicomKind() if folder else ""
+        if kind:
             nodes = workspace.segmentation.node, workspace.volume.node
-            Export.exportDicom(*nodes, Path(folder), "SEG" if seg else "RTSTRUCT")
+            Export.exportDicom(*nodes, Path(folder), kind)
             self._logic.message.emit(f"Written: DICOM files in {folder}")
 
     def markCompleted(self) -> None:
         """Sets the current segment's status to completed."""
         self._logic.setStatus(self._logic.currentSegment(), completed=True)
+
+
+def _withSuffix(path: Path) -> Path | None:
+    """Adds the suffix that Qt's dialog leaves out; None where the user keeps what is there."""
+    if path.name.endswith(Export.SUFFIXES):
+        return path
+    whole = path.with_name(path.name + Export.SUFFIXES[0])
+    replaces = whole.exists()
+    if replaces and not slicer.util.confirmOkCancelDisplay(f"Replace {whole}?", "Export segments"):
+        return None
+    return whole
+
+
+def _dicomKind() -> str:
+    """What the user wants written; empty for nothing."""
+    buttons = qt.QMessageBox
+    answer = slicer.util.messageBox(
+        "Write a DICOM SEG? (No writes an RT structure set.)",
+        windowTitle="DICOM",
+        standardButtons=buttons.Yes | buttons.No | buttons.Cancel,
+    )
+    return {buttons.Yes: "SEG", buttons.No: "RTSTRUCT"}.get(answer, "")

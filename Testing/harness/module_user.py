@@ -53,7 +53,8 @@ class User:
         still moves at the first look is left for the second.
         """
         standin.pump(seconds)
-        for _ in range(2):
+        for _ in range(2):  # none is begun while a chore of another kind is under way
+            assert standin.pump(PATIENCE_SECONDS, until=lambda: not self.logic.busy)
             self.logic.settle()
             assert standin.pump(PATIENCE_SECONDS, until=lambda: not self.logic.busy)
         standin.pump(0.1)

@@ -104,14 +104,6 @@ def test_a_seg_nrrd_file_keeps_names_and_overlapping_segments(a_user, answer, tm
     assert np.array_equal(voxels_kji(tmp_path / "both.nii.gz") > 0, masks[first] | masks[second])
 
 
-def test_a_name_without_a_format_becomes_nifti_and_overwrites_nothing(a_user, answer, tmp_path):
-    export(a_user, answer, tmp_path / "lesion.2")
-    before = (tmp_path / "lesion.2.nii.gz").read_bytes()
-    said = export(a_user, answer, tmp_path / "lesion.2")
-    assert "already" in said
-    assert (tmp_path / "lesion.2.nii.gz").read_bytes() == before
-
-
 def test_a_file_that_can_not_be_replaced_stays_and_it_is_told(
     a_user, answer, tmp_path, monkeypatch
 ):
