@@ -87,7 +87,7 @@ class Choices:
         parameters.segmentation = None
         self._ui.segmentationSelector.setCurrentNode(None)
         self._offerTime()
-        if node is not None:
+        if node is not None and node is not _volumeInView():  # else the user's zoom would go
             slicer.util.setSliceViewerLayers(background=node, fit=True)
         self._onChanged()
 

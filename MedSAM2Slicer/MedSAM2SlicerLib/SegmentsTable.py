@@ -55,25 +55,32 @@ class SegmentsTable:
             return
         self._filling = True
         try:
-            self._rows = list(rows)
+            before, self._rows = self._rows, list(rows)
             self._table.setRowCount(len(rows))
             for number, row in enumerate(rows):
-                self._fill(number, row)
+                self._fill(number, row, before[number] if number < len(before) else None)
             ids = [row.segmentId for row in rows]
             if current in ids:
                 self._table.selectRow(ids.index(current))
         finally:
             self._filling = False
 
-    def _fill(self, number: int, row: Row) -> None:
+    def _fill(self, number: int, row: Row, before: Row | None) -> None:
+        """Changes only what differs, since a change undoes what is being typed in the cell."""
         texts = (row.name, row.prompts, _figure(row.millilitres), _figure(row.diameterMm))
         for column, text in enumerate(texts):
-            item = qt.QTableWidgetItem(text)
-            if column == 0:
-                item.setData(qt.Qt.DecorationRole, _color(row.color))
-            else:
-                item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)
-            self._table.setItem(number, column, item)
+            item = self._table.item(number, column) or self._added(number, column)
+            if item.text() != text:
+                item.setText(text)
+        if before is None or before.color != row.color:
+            self._table.item(number, 0).setData(qt.Qt.DecorationRole, _color(row.color))
+
+    def _added(self, number: int, column: int) -> qt.QTableWidgetItem:
+        item = qt.QTableWidgetItem("")
+        if column > 0:
+            item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)
+        self._table.setItem(number, column, item)
+        return item
 
     def _current(self) -> str:
         number = self._table.currentRow()

@@ -7,7 +7,6 @@ refreshes are joined, so that a slice that arrives costs one of them at most eve
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from typing import Any
 
@@ -28,6 +27,7 @@ from .SegmentsTable import Row, SegmentsTable
 from .Shortcuts import Shortcuts
 from .SliceSection import SliceSection
 from .SliceStates import SliceState
+from .Status import Status
 from .Tools import Tools
 
 TICK_MILLISECONDS = 20
@@ -60,14 +60,14 @@ class Widget:
     ) -> None:
         self.root, self.ui = root, ui
         self.logic, self.compute = logic, compute
-        self._message, self._isError = "", False
+        self.status = Status(self.refreshSoon)
         self._stale, self._refreshed, self._settledAt = True, 0.0, 0.0
         self._observed: list[tuple[Any, int]] = []
         self._entered = False
         self.tools = Tools(logic, sliceWidgets, self._onTool)
         self.preview = LivePreview(logic)
         self._previewed = 0.0
-        self.slices = SliceSection(ui, logic, self._attempt)
+        self.slices = SliceSection(ui, logic, self.status.attempt)
         self.table = SegmentsTable(ui.segmentsTable)
         self.shortcuts = Shortcuts(
             {name: self._ifEnabled(name, action) for name, action in self._actions().items()}
@@ -77,9 +77,9 @@ class Widget:
         self._timer.setInterval(TICK_MILLISECONDS)
         self._timer.connect("timeout()", self._tick)
         self.editor = EditorSection(ui.editorWidget, logic)
-        self.export = ExportSection(root, ui, logic, self._attempt)
+        self.export = ExportSection(root, ui, logic, self.status.attempt)
         self.choices = Choices(ui, logic, self.refreshSoon)
-        self.rois = RoiSelector(ui.roiSelector, logic, self._attempt)
+        self.rois = RoiSelector(ui.roiSelector, logic, self.status.attempt)
         self._layoutManager = slicer.app.layoutManager()
         self._connect()
 
@@ -88,11 +88,11 @@ class Widget:
             **{tool: (lambda tool=tool: self.toggleTool(tool)) for tool in TOOLS},
             "segment": self.segment,
             "cancel": self.logic.cancel,
-            "segmentAll": lambda: self._attempt(self.logic.segmentAll),
-            "both": lambda: self._attempt(self.logic.segment),
-            "forward": lambda: self._attempt(self.logic.segment, None, "forward"),
-            "backward": lambda: self._attempt(self.logic.segment, None, "backward"),
-            "addSegment": lambda: self._attempt(self.logic.addSegment),
+            "segmentAll": lambda: self.status.attempt(self.logic.segmentAll),
+            "both": lambda: self.status.attempt(self.logic.segment),
+            "forward": lambda: self.status.attempt(self.logic.segment, None, "forward"),
+            "backward": lambda: self.status.attempt(self.logic.segment, None, "backward"),
+            "addSegment": lambda: self.status.attempt(self.logic.addSegment),
             "removePrompts": lambda: self._withoutTool(self.logic.removePrompts),
             "useSlice": lambda: self.slices.onSlice(self.logic.useSlice),
             "releaseSlice": lambda: self.slices.onSlice(self.logic.releaseSlice),
@@ -118,7 +118,7 @@ class Widget:
     def _withoutTool(self, action: Any) -> None:
         """Puts the prompt tool away first: the action may take away what it places into."""
         self.tools.stop()
-        self._attempt(action)
+        self.status.attempt(action)
 
     # Connections
 
@@ -131,10 +131,10 @@ class Widget:
         self.table.renamed.connect(self._onRenamed)
         self.logic.changed.connect(self.refreshSoon)
         self.compute.told.connect(self.refreshSoon)
-        self.compute.ended.connect(self._onMessage)
+        self.compute.ended.connect(self.status.say)
         self.logic.moved.connect(self._restartTool)
-        self.logic.message.connect(self._onMessage)
-        self.logic.failed.connect(self._onFailed)
+        self.logic.message.connect(self.status.say)
+        self.logic.failed.connect(self.status.fail)
         if self._layoutManager is not None:  # there is none without a main window
             self._layoutManager.connect("layoutChanged(int)", self._onLayout)
 
@@ -200,35 +200,6 @@ class Widget:
         if segment is not None and name.strip():
             segment.SetName(name.strip())
 
-    def _attempt(self, action: Any, *args: Any) -> Any:
-        """Does what a button asks for; what is wrong goes to the status line, not to a popup."""
-        from medsam2.core.errors import MedSAM2Error
-
-        self._message, self._isError = "", False
-        try:
-            return action(*args)
-        except MedSAM2Error as error:
-            self._onFailed(error)
-            return None
-        finally:
-            self.refreshSoon()
-
-    def _onMessage(self, text: str, isError: bool = False) -> None:
-        self._message, self._isError = text, isError
-        self.refreshSoon()
-
-    def _onFailed(self, error: BaseException) -> None:
-        from medsam2.core.errors import MedSAM2Error
-
-        text = str(error)
-        if not isinstance(error, MedSAM2Error):
-            logging.getLogger("MedSAM2Slicer").error("unexpected", exc_info=error)
-            text = (
-                f"Something went wrong inside ({type(error).__name__}: {text}); see Slicer's log."
-            )
-        self._message, self._isError = text, True
-        self.refreshSoon()
-
     # Prompts
 
     def segment(self) -> None:
@@ -236,7 +207,7 @@ class Widget:
         if self.compute.missing:
             self.compute.setUp()
         else:
-            self._attempt(self.logic.segment)
+            self.status.attempt(self.logic.segment)
 
     def toggleTool(self, tool: str) -> None:
         """Turns a prompt tool on, or off if it is on."""
@@ -244,7 +215,7 @@ class Widget:
         self.tools.stop()
         if not wasOn:
             self.editor.stop()
-            self._attempt(self.tools.start, tool)
+            self.status.attempt(self.tools.start, tool)
 
     def _onTool(self) -> None:
         self.shortcuts.setPlacing(bool(self.tools.current))
@@ -255,7 +226,7 @@ class Widget:
         tool = self.tools.current
         self.tools.stop()
         if tool:
-            self._attempt(self.tools.start, tool)
+            self.status.attempt(self.tools.start, tool)
         self.refreshSoon()
 
     # Refreshing
@@ -312,8 +283,8 @@ class Widget:
         logic, run = self.logic, self.logic.run
         facts: dict[str, Any] = {
             "placing": self.tools.current,
-            "message": self._message,
-            "isError": self._isError,
+            "message": self.status.text,
+            "isError": self.status.isError,
             "undoLabel": logic.history.undoLabel,
             "redoLabel": logic.history.redoLabel,
             "missing": self.compute.missing,
