@@ -42,9 +42,9 @@ def ownLabelmap(
     """
     sharing: list[str] = []
     segmentation.GetSegmentIDsSharingBinaryLabelmapRepresentation(segmentId, sharing, False)
-    if sharing:
-        segmentation.SeparateSegmentLabelmap(segmentId)
     segment = segmentation.GetSegment(segmentId)
+    if sharing:
+        _separate(segment, ijkToRas, grown(wanted, wanted, largest))
     labelmap = segment.GetRepresentation(BINARY_LABELMAP)
     if labelmap is None or labelmap.IsEmpty():
         labelmap = _zeros(grown(wanted, wanted, largest), ijkToRas)
@@ -56,6 +56,35 @@ def ownLabelmap(
         labels_kji(larger)[_within(labelmap.GetExtent(), extent)] = labels_kji(labelmap)
         labelmap.ShallowCopy(larger)
     return labelmap
+
+
+def _separate(segment: vtk.vtkObject, ijkToRas: vtk.vtkObject, empty: Extent) -> None:
+    """Moves a segment's voxels out of the labelmap that it shares, into one as large as they are.
+
+    Slicer's own way copies the whole of what is shared: half a second and 80 MB for each lesion beside
+    organs of the whole body.
+
+    Args:
+        segment: whose voxels.
+        ijkToRas: the volume's voxels to the segmentation's RAS.
+        empty: the new labelmap's extent where the segment has no voxels.
+    """
+    shared, value = segment.GetRepresentation(BINARY_LABELMAP), segment.GetLabelValue()
+    labels, extent = labels_kji(shared), shared.GetExtent()
+    slices = [n for n, labels_ji in enumerate(labels) if (labels_ji == value).any()]
+    own = _zeros(empty, ijkToRas)
+    if slices:
+        found = labels[slices[0] : slices[-1] + 1]
+        mine = found == value
+        rows, columns = (np.flatnonzero(mine.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+        i, j, k = extent[0] + columns, extent[2] + rows, extent[4] + np.array(slices)
+        own = _zeros([int(end) for at in (i, j, k) for end in (at[0], at[-1])], ijkToRas)
+        labels_kji(own)[:] = mine[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        found[mine] = 0
+        shared.GetPointData().GetScalars().Modified()
+        shared.Modified()
+    segment.AddRepresentation(BINARY_LABELMAP, own)
+    segment.SetLabelValue(1)
 
 
 def _zeros(

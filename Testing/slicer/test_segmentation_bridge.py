@@ -119,6 +119,29 @@ def test_segments_that_share_a_labelmap_are_told_apart_when_read_and_when_writte
         assert np.array_equal(segment_kji(node, ids[other], volume), before[other])
 
 
+def test_a_new_segment_takes_little_room_beside_one_of_the_whole_body(a_scene):
+    script = Script(a_scene, noise(a_scene, (60, 61, 62)))
+    workspace, first = script.workspace, script.segment_id
+    for index in (0, 59):
+        workspace.segmentation.writeSlice(first, workspace.axis, index, np.ones((61, 62), bool))
+    second = script.add()
+    labelmaps = [
+        workspace.segmentation.segment(one).GetRepresentation("Binary labelmap")
+        for one in (first, second)
+    ]
+    assert labelmaps[0] is labelmaps[1], "Slicer lets a new segment share the first one's"
+    mask_rc = np.zeros((61, 62), dtype=bool)
+    mask_rc[20:24, 30:35] = True
+    assert np.array_equal(
+        workspace.segmentation.writeSlice(second, workspace.axis, 30, mask_rc), mask_rc
+    )
+    own = workspace.segmentation.segment(second).GetRepresentation("Binary labelmap")
+    assert own.GetNumberOfPoints() < labelmaps[0].GetNumberOfPoints() / 4
+    assert script.mask_kji(first).sum() == 2 * 61 * 62
+    assert script.mask_kji(second).sum() == 20
+    script.close()
+
+
 def test_a_slice_that_is_written_as_it_is_causes_no_event(a_script):
     workspace, segment_id = a_script.workspace, a_script.segment_id
     workspace.segmentation.writeSlice(segment_id, workspace.axis, 2, a_mask(1))
