@@ -136,6 +136,7 @@ class Run:
             if self.workspace.segmentation.segment(segmentId) is not None:
                 self.workspace.credit(segmentId, self._made[segmentId])
                 self.workspace.segmentation.setStatus(segmentId, completed=False)
+            yield
         if self._surfaces:
             self.workspace.segmentation.node.CreateClosedSurfaceRepresentation()
         for segmentId, before in self._facts.items():

@@ -49,7 +49,9 @@ def write(segment: vtk.vtkObject, tag: str, axisName: str, value: Any) -> None:
 
 
 def writeAll(segment: vtk.vtkObject, tag: str, entries: dict[str, Any]) -> None:
-    """Sets the tag to these entries; without any it is removed."""
+    """Sets the tag to these entries; without any it is removed. What is so already tells nobody."""
+    if entries == readAll(segment, tag):
+        return
     if entries:
         segment.SetTag(tag, json.dumps(entries))
     else:

@@ -354,7 +354,7 @@ class Workspace:
         return SegmentTags.facts(self.segmentation.tags(segmentId))
 
     def apply(self, step: Step) -> Iterator[None]:
-        """Makes the scene what it is after ``step``, a slice at each step of the iterator."""
+        """Makes the scene what it is after ``step``, a slice or a segment's tags at each step."""
         from medsam2.core.geometry import SliceAxis
 
         surfaces = bool(step.slices) and dropSurfaces(self.segmentation.node)
@@ -368,6 +368,7 @@ class Workspace:
             segment = self.segmentation.tags(segmentId)
             if segment is not None:
                 SegmentTags.setFacts(segment, held)
+            yield
         if step.prompts is not None:
             self.prompts.restore(step.prompts[1])
             self._prompts = self._moving = self.prompts.snapshot()

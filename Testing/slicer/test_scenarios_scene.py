@@ -379,6 +379,25 @@ def test_thirty_boxes_are_segmented_in_one_pass_and_each_as_if_it_were_alone(a_s
     script.close()
 
 
+def test_undo_of_several_segments_touches_no_other_and_does_one_at_a_time(a_scene):
+    script = Script(a_scene, noise(a_scene, (20, 40, 48)))
+    ids = [script.segment_id, *(script.add() for _ in range(4))]
+    for segment_id in ids[:3]:
+        script.box((4, 4, 4, 9, 9, 9), segment_id)
+    script.do("segmentAll")
+    events = []
+    for segment_id in ids:
+        segment = script.workspace.segmentation.segment(segment_id)
+        segment.AddObserver("ModifiedEvent", lambda *_, one=segment_id: events.append(one))
+    step = script.logic.history.undo()
+    for _ in script.workspace.apply(step):
+        assert len(set(events)) <= 1
+        events.clear()
+    assert events == []
+    assert not script.mask_kji(ids[0]).any()
+    script.close()
+
+
 def foreign_segmentation(scene, volume, mask_kji, segment_id=""):
     import slicer
 
