@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .History import Step
-from .SegmentationBridge import dropSurfaces
+from .SegmentationBridge import Surfaces, dropSurfaces, showSurfaces
 from .SliceMemory import Frozen
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Run:
         """Slices left alone because they are the user's."""
         self._limited = frozenset(limited)
         self._facts: dict[str, dict[str, Any]] = {}
-        self._surfaces = False
+        self._surfaces: Surfaces = {}
         self._made: dict[str, dict[int, Frozen]] = {segmentId: {} for segmentId in segmentIds}
 
     def prepare(self) -> None:
@@ -137,8 +137,7 @@ class Run:
                 self.workspace.credit(segmentId, self._made[segmentId])
                 self.workspace.segmentation.setStatus(segmentId, completed=False)
             yield
-        if self._surfaces:
-            self.workspace.segmentation.node.CreateClosedSurfaceRepresentation()
+        yield from showSurfaces(self.workspace.segmentation.node, self._surfaces)
         for segmentId, before in self._facts.items():
             self.step.noteFacts(segmentId, before, self.workspace.facts(segmentId))
 

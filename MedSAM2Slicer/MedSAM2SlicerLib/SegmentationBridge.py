@@ -10,6 +10,7 @@ at the whole volume for every slice, and add what is erased to the mask's segmen
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -344,14 +345,37 @@ def createEditorNode(scene: vtk.vtkObject) -> vtk.vtkObject:
     return node
 
 
-def dropSurfaces(node: vtk.vtkObject) -> bool:
+CLOSED_SURFACE = "Closed surface"
+Surfaces = dict[str, tuple[Any, Any]]
+"""The 3D surface of each segment, and the labelmap's stamp that it was made of."""
+
+
+def dropSurfaces(node: vtk.vtkObject) -> Surfaces:
     """Drops the 3D surfaces, which slices that are written would make Slicer drop or compute anew.
 
     Returns:
-        Whether there were any; ``node.CreateClosedSurfaceRepresentation()`` brings them back.
+        What :func:`showSurfaces` needs to bring them back; empty where none were shown.
     """
-    closed = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    shown = bool(node.GetSegmentation().ContainsRepresentation(closed))
-    if shown:
-        node.GetSegmentation().RemoveRepresentation(closed)
-    return shown
+    segmentation = node.GetSegmentation()
+    if not segmentation.ContainsRepresentation(CLOSED_SURFACE):
+        return {}
+    dropped = {
+        segmentId: (
+            segmentation.GetSegment(segmentId).GetRepresentation(CLOSED_SURFACE),
+            stampOf(node, segmentId),
+        )
+        for segmentId in segmentation.GetSegmentIDs()
+    }
+    segmentation.RemoveRepresentation(CLOSED_SURFACE)
+    return dropped
+
+
+def showSurfaces(node: vtk.vtkObject, dropped: Surfaces) -> Iterator[None]:
+    """Shows the surfaces again, one at a step; only those of segments that changed are computed."""
+    for segmentId, (surface, stamp) in dropped.items():
+        segment = node.GetSegmentation().GetSegment(segmentId)
+        if segment is not None and surface is not None and stampOf(node, segmentId) == stamp:
+            segment.AddRepresentation(CLOSED_SURFACE, surface)
+            yield
+    if dropped:
+        node.CreateClosedSurfaceRepresentation()

@@ -18,7 +18,7 @@ from .Bridges import bridges
 from .History import SliceKey, Step
 from .PromptReader import readPrompts
 from .PromptStore import Snapshot
-from .SegmentationBridge import dropSurfaces, overwrites
+from .SegmentationBridge import dropSurfaces, overwrites, showSurfaces
 from .SliceMemory import Frozen, SliceMemory, checksum, freeze, thaw
 
 if TYPE_CHECKING:
@@ -357,13 +357,12 @@ class Workspace:
         """Makes the scene what it is after ``step``, a slice or a segment's tags at each step."""
         from medsam2.core.geometry import SliceAxis
 
-        surfaces = bool(step.slices) and dropSurfaces(self.segmentation.node)
+        surfaces = dropSurfaces(self.segmentation.node) if step.slices else {}
         for (segmentId, axisName, index), (_, after) in step.slices.items():
             if self.segmentation.segment(segmentId) is not None:
                 self._applySlice(segmentId, SliceAxis[axisName], index, after)
             yield
-        if surfaces:
-            self.segmentation.node.CreateClosedSurfaceRepresentation()
+        yield from showSurfaces(self.segmentation.node, surfaces)
         for segmentId, (_, held) in step.facts.items():
             segment = self.segmentation.tags(segmentId)
             if segment is not None:

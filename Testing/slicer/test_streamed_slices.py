@@ -96,3 +96,26 @@ def test_a_surface_that_is_shown_follows_runs_and_undo(a_user):
     a_user.press("redo")
     a_user.settle()
     assert surface_height(a_user) == tall
+
+
+def test_surfaces_of_other_segments_are_not_computed_anew(a_user):
+    other = a_user.segment_id
+    a_user.draw_box(12, (8, 10, 20, 20), (11, 13))
+    a_user.run()
+    a_user.press("addSegment")
+    a_user.draw_box(12, (22, 22, 32, 38), (11, 13))
+    a_user.run()
+    node = a_user.workspace.segmentation.node
+    node.CreateClosedSurfaceRepresentation()
+    before = [surface_of(node, one) for one in (other, a_user.segment_id)]
+    a_user.draw_box(12, (22, 22, 32, 38), (6, 18))
+    a_user.run()
+    after = [surface_of(node, one) for one in (other, a_user.segment_id)]
+    assert [one is another for one, another in zip(before, after, strict=True)] == [True, False]
+    a_user.press("undo")
+    a_user.settle()
+    assert surface_of(node, other) is before[0]
+
+
+def surface_of(node, segment_id):
+    return node.GetSegmentation().GetSegment(segment_id).GetRepresentation("Closed surface")
