@@ -25,6 +25,12 @@ TIME = "time"
 """The axis of :class:`ParameterNode` that means frames."""
 
 
+def chosen(parameters: ParameterNode) -> tuple[Any, ...]:
+    """All that a workspace is made of; equal for the same choices."""
+    axis = chosenAxis(parameters)
+    return parameters.volume, parameters.segmentation, parameters.editor, axis
+
+
 def chosenVolume(parameters: ParameterNode) -> vtk.vtkObject:
     """The volume that is worked on.
 

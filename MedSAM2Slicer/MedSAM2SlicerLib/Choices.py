@@ -78,11 +78,17 @@ class Choices:
         self._offerTime()
         self._onChanged()
 
+    def _leave(self) -> None:
+        """What was done so far is not of what is chosen now: neither its steps nor its messages."""
+        self._logic.cancel()
+        self._logic.history.clear()
+        self._logic.message.emit("")
+
     def _onVolume(self, node: Any) -> None:
         parameters = self._logic.parameters
         if self._held or node is parameters.volume:
             return
-        self._logic.cancel()
+        self._leave()
         parameters.volume = node
         parameters.segmentation = None
         self._ui.segmentationSelector.setCurrentNode(None)
@@ -94,7 +100,7 @@ class Choices:
     def _onSegmentation(self, node: Any) -> None:
         parameters = self._logic.parameters
         if not self._held and node is not parameters.segmentation:
-            self._logic.cancel()
+            self._leave()
             parameters.segmentation = node
             self._onChanged()
 
@@ -116,7 +122,7 @@ class Choices:
     def _onAxis(self, index: int) -> None:
         parameters = self._logic.parameters
         wanted = self._ui.axisSelector.itemData(index)
-        self._logic.cancel()
+        self._leave()
         if (wanted == TIME) != (
             parameters.axis == TIME
         ):  # masks of frames are another segmentation

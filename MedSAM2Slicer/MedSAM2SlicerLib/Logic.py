@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import vtk
 
 from . import Paths
-from .Bridges import chosenAxis, chosenVolume, chosenWindow, newSegmentation
+from .Bridges import chosen, chosenAxis, chosenVolume, chosenWindow, newSegmentation
 from .Chores import Chore, Chores
 from .Compute import Compute
 from .History import History, Step
@@ -87,7 +87,7 @@ class SegmentationLogic:
             parameters.segmentation = newSegmentation(volume, axis)
         if parameters.editor is None:
             parameters.editor = createEditorNode(self.scene)
-        key = (volume, parameters.segmentation, parameters.editor, axis)
+        key = chosen(parameters)
         held = self._workspace
         usable = held is not None and held.intact and held.inPlace
         if not usable or self._workspaceKey != key:
@@ -202,13 +202,8 @@ class SegmentationLogic:
 
     def opening(self, workspace: Workspace) -> tuple[Any, ...]:
         """What :meth:`Compute.session` needs to open or find the workspace's session."""
-        volume = workspace.volume
-        return (
-            volume.fingerprint(),
-            volume.snapshotLater(),
-            workspace.axis,
-            chosenWindow(self.parameters),
-        )
+        volume, window = workspace.volume, chosenWindow(self.parameters)
+        return volume.fingerprint(), volume.snapshotLater(), workspace.axis, window
 
     def _received(self, run: Run, event: int | SliceResult) -> None:
         if run is not self.run:
@@ -233,17 +228,19 @@ class SegmentationLogic:
         finally:
             if run is self.run:
                 self.run = None
-        if run.workspace.intact and run.workspace is self._workspace:
+        recorded = run.workspace.intact and run.workspace is self._workspace
+        recorded = recorded and self._workspaceKey == chosen(self.parameters)
+        if recorded:
             self.history.record(run.step)
             self.review.take(run)
-        self._report(run, error)
+        self._report(run, error, undoable=recorded)
         self.changed.emit()
 
-    def _report(self, run: Run, error: BaseException | None) -> None:
+    def _report(self, run: Run, error: BaseException | None, *, undoable: bool) -> None:
         from medsam2.core.errors import MedSAM2Error
 
         if error is None or run.cancelled or not run.valid:
-            self.message.emit(ofRun(run))
+            self.message.emit(ofRun(run, undoable=undoable))
         else:
             self.failed.emit(explained(error) if isinstance(error, MedSAM2Error) else error)
 

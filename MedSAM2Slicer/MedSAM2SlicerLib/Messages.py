@@ -61,12 +61,21 @@ def explained(error: MedSAM2Error) -> MedSAM2Error:
     return type(error)(text if hint in text else f"{text} {hint}")
 
 
-def ofRun(run: Run) -> str:
-    """How a run ended that did not fail."""
+def ofRun(run: Run, *, undoable: bool) -> str:
+    """How a run ended that did not fail; ``undoable`` where its slices are a step in the history."""
     if not run.valid:
         return "Stopped: the volume or the segmentation was changed or removed."
     if run.cancelled:
-        return "Cancelled; the slices made so far can be undone in one step."
+        return f"Cancelled; {_leftBy(run, undoable=undoable)}."
     seconds = time.monotonic() - run.progress.started
     kept = f", {len(run.kept)} of yours kept" if run.kept else ""
     return f"{run.progress.done} slices in {seconds:.1f} s{kept}."
+
+
+def _leftBy(run: Run, *, undoable: bool) -> str:
+    """What there is of a run that was cancelled."""
+    if not run.step.slices:
+        return "no slice was changed"
+    if undoable:
+        return "the slices made so far can be undone in one step"
+    return f"the slices made so far stay in {run.workspace.segmentation.node.GetName()}"
