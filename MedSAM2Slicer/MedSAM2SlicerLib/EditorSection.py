@@ -89,7 +89,8 @@ class EditorSection:
             if node is not None:
                 self._editor.setSegmentationNode(segmentation)
                 self._editor.setSourceVolumeNode(volume)
-                node.SetSelectedSegmentID(self._logic.currentSegment())
+                if self._logic.workspace().segmentation.segmentIds:
+                    node.SetSelectedSegmentID(self._logic.currentSegment())
         finally:
             self._attaching = False
 

@@ -61,7 +61,11 @@ class LivePreview:
         if logic.run is not None or index is None:
             self.clear()
             return
-        workspace, segmentId = logic.workspace(), logic.currentSegment()
+        workspace = logic.workspace()
+        if not workspace.segmentation.segmentIds:
+            self.clear()
+            return
+        segmentId = logic.currentSegment()
         held = _held(workspace, segmentId)
         place = (workspace.volume.fingerprint(), workspace.axis, segmentId, index)
         wanted = held and not self._isSettled(workspace, segmentId, index, held)

@@ -24,6 +24,7 @@ class Situation:
     """
 
     hasVolume: bool = False
+    hasSegments: bool = False
     hasPrompt: bool = False
     placing: str = ""
     running: bool = False
@@ -92,7 +93,9 @@ def _enabled(s: Situation) -> set[str]:
         return set() if s.cancelling else {"cancel"}
     if not s.hasVolume:
         return {"segment"} if s.missing and not s.setup else set()
-    enabled = {*TOOLS, "addSegment", "removePrompts", "rangeFromView", "clearRange"}
+    enabled = {*TOOLS, "addSegment"}
+    if s.hasSegments:
+        enabled |= {"removePrompts", "rangeFromView", "clearRange"}
     if s.missing and not s.setup:
         enabled.add("segment")
     if s.hasPrompt and not s.missing:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import qt
 
+from . import PromptNodes
 from .Signal import Signal
+
+if TYPE_CHECKING:
+    from .Measures import Measured
+    from .Workspace import Workspace
 
 COLUMNS = ("Segment", "Prompts", "ml", "mm")
 
@@ -27,6 +33,16 @@ class Row:
     prompts: str
     millilitres: float | None
     diameterMm: float | None
+
+
+def rowOf(workspace: Workspace, segmentId: str, measured: Measured | None) -> Row:
+    """Gathers what the table shows of a segment."""
+    segment = workspace.segmentation.segment(segmentId)
+    kinds = [node.GetAttribute(PromptNodes.KIND) for node in workspace.prompts.nodes(segmentId)]
+    labels = dict.fromkeys(PromptNodes.KINDS[kind].label for kind in kinds)
+    millilitres, diameterMm = measured or (None, None)
+    prompts = ", ".join(labels)
+    return Row(segmentId, segment.GetName(), segment.GetColor(), prompts, millilitres, diameterMm)
 
 
 class SegmentsTable:

@@ -14,7 +14,6 @@ import qt
 
 import slicer
 
-from . import PromptNodes
 from .Choices import Choices, sliceWidgets
 from .ComputeSection import ComputeSection
 from .EditorSection import EditorSection
@@ -23,7 +22,7 @@ from .LivePreview import LivePreview
 from .Logic import SegmentationLogic
 from .Presenter import TOOLS, Appearance, Situation, present
 from .RoiSelector import RoiSelector
-from .SegmentsTable import Row, SegmentsTable
+from .SegmentsTable import SegmentsTable, rowOf
 from .Shortcuts import Shortcuts
 from .SliceSection import SliceSection
 from .SliceStates import SliceState
@@ -193,6 +192,7 @@ class Widget:
     def _onSceneOpened(self, *_event: Any) -> None:
         self.logic.forgetWorkspace()
         self.editor.forget()
+        self.status.say("")
         self.choices.fromScene()
 
     def _onRenamed(self, segmentId: str, name: str) -> None:
@@ -301,12 +301,15 @@ class Widget:
                 "secondsLeft": progress.secondsLeft,
             }
         if logic.parameters.volume is not None:
-            facts |= {"hasVolume": True, **self._segmentFacts()}
-        return Situation(**facts)
+            facts["hasVolume"] = True
+        shown = self._segmentFacts()
+        if not shown.get("hasSegments"):
+            self.table.show([], "")
+            self.slices.showNothing()
+        return Situation(**facts | shown)
 
     def _segmentFacts(self) -> dict[str, Any]:
-        if self.logic.parameters.segmentation is None:
-            self._showNoSegments()
+        if self.logic.parameters.volume is None or self.logic.parameters.segmentation is None:
             return {}
         try:
             workspace = self.logic.workspace()
@@ -314,6 +317,8 @@ class Widget:
             return {"message": str(error), "isError": True}
         self.choices.showSegmentation()
         self.editor.show()
+        if not workspace.segmentation.segmentIds:
+            return {}
         self._showRows(workspace.segmentation.segmentIds)
         segmentId, index = self.logic.currentSegment(), self.slices.inView()
         states = self.logic.sliceStates()
@@ -321,6 +326,7 @@ class Widget:
         self.slices.show(states, index)
         prompted = workspace.promptedSegments()
         return {
+            "hasSegments": True,
             "hasPrompt": segmentId in prompted or bool(workspace.locked(segmentId)),
             "promptedSegments": len(prompted),
             "slice": index,
@@ -329,29 +335,12 @@ class Widget:
             "hasUncertain": any(one.uncertain for one in states),
         }
 
-    def _showNoSegments(self) -> None:
-        self.table.show([], "")
-        self.slices.showNothing()
-
     def _showRows(self, segmentIds: list[str]) -> None:
-        rows = [self._row(segmentId) for segmentId in segmentIds]
+        workspace, measures = self.logic.workspace(), self.logic.measures
+        still = self.logic.run is None  # figures of a segment that is being made would be none
+        figures = [measures.of(workspace, one) if still else None for one in segmentIds]
+        rows = [rowOf(workspace, *one) for one in zip(segmentIds, figures, strict=True)]
         self.table.show(rows, self.logic.parameters.segmentId)
-
-    def _row(self, segmentId: str) -> Row:
-        workspace = self.logic.workspace()
-        segment = workspace.segmentation.segment(segmentId)
-        kinds = [n.GetAttribute(PromptNodes.KIND) for n in workspace.prompts.nodes(segmentId)]
-        labels = dict.fromkeys(PromptNodes.KINDS[kind].label for kind in kinds)
-        measured = None
-        if self.logic.run is None:
-            measured = self.logic.measures.of(workspace, segmentId)
-        return Row(
-            segmentId,
-            segment.GetName(),
-            segment.GetColor(),
-            ", ".join(labels),
-            *(measured or (None, None)),
-        )
 
     def _show(self, appearance: Appearance) -> None:
         for name in self._actions():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import standin
 from module_script import noise, slowly
 from module_user import User
+from PySide6 import QtCore, QtTest
 
+import slicer
 from medsam2.core.geometry import SliceAxis
 
 
@@ -87,3 +90,67 @@ def test_a_run_that_is_cancelled_before_its_first_slice_promises_no_undo(a_user)
     a_user.settle()
     a_user.view.refresh()
     assert a_user.ui.statusLabel.text == "Cancelled; no slice was changed."
+
+
+def shown(user):
+    user.view.refresh()
+    rows = user.ui.segmentsTable.rowCount
+    return rows, user.ui.sliceLabel.text, user.ui.rangeFirst.enabled
+
+
+def close_scene(user):
+    user.slicer.close_scene()
+
+
+def remove_volume(user):
+    user.logic.scene.RemoveNode(user.logic.parameters.volume)
+
+
+def remove_segments(user):
+    user.logic.parameters.segmentation.GetSegmentation().RemoveAllSegments()
+
+
+def segmentation_elsewhere(user):
+    other = another(user)
+    node = user.logic.scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(other)
+    segment_id = node.GetSegmentation().AddEmptySegment("", "theirs")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        np.ones((8, 13, 16), np.uint8), node, segment_id, other
+    )
+    user.ui.segmentationSelector.setCurrentNode(node)
+
+
+AWAY = [
+    close_scene,
+    remove_volume,
+    remove_segments,
+    segmentation_elsewhere,
+    new_segmentation,
+    second_volume,
+]
+
+
+@pytest.mark.parametrize("choose", AWAY)
+def test_segments_and_slices_that_are_gone_are_not_shown(a_user, choose):
+    a_user.draw_box(7, (2, 2, 10, 12), (6, 8))
+    a_user.run()
+    assert shown(a_user) == (1, "Slice 7 of 0..14: segmented", True)
+    choose(a_user)
+    standin.pump(1)
+    assert shown(a_user) == (0, "", False)
+    QtTest.QTest.mouseClick(a_user.ui.sliceStrip, QtCore.Qt.MouseButton.LeftButton)
+    standin.pump(0.2)
+
+
+def test_a_segmentation_that_is_only_chosen_gets_no_segment(a_user):
+    from MedSAM2SlicerLib.SegmentationBridge import createSegmentation
+
+    node = createSegmentation(a_user.logic.parameters.volume)
+    a_user.ui.segmentationSelector.setCurrentNode(node)
+    standin.pump(1)
+    assert node.GetSegmentation().GetNumberOfSegments() == 0
+    a_user.draw_box(7, (2, 2, 10, 12), (6, 8))
+    assert node.GetSegmentation().GetNumberOfSegments() == 1
+    a_user.run()
+    assert shown(a_user) == (1, "Slice 7 of 0..14: segmented", True)
