@@ -63,6 +63,21 @@ def identify(node: vtk.vtkObject) -> None:
         node.SetAttribute(IDENTITY, uuid.uuid4().hex)
 
 
+def takeAway(node: vtk.vtkObject) -> None:
+    """Takes a prompt away; a node of the user's only loses its marks."""
+    if node.GetAttribute(ADOPTED):
+        unmark(node)
+    else:
+        node.GetScene().RemoveNode(node)
+
+
+def removeOrphans(scene: vtk.vtkObject) -> None:
+    """Takes away the prompts of segmentations that were removed: nothing lists them any more."""
+    for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode", scene):
+        if node.GetAttribute(KIND) and node.GetNodeReferenceID(SEGMENTATION) is None:
+            takeAway(node)
+
+
 def unmark(node: vtk.vtkObject) -> None:
     """Gives a node back to the user."""
     for attribute in (KIND, SEGMENT, IDENTITY, ADOPTED, FRAME):

@@ -90,10 +90,7 @@ class PromptStore:
 
     def remove(self, node: vtk.vtkObject) -> None:
         """Takes a prompt away; a node of the user's only loses its marks."""
-        if node.GetAttribute(ADOPTED):
-            PromptNodes.unmark(node)
-        else:
-            self._scene.RemoveNode(node)
+        PromptNodes.takeAway(node)
 
     def removeEmpty(self) -> None:
         """Takes away nodes whose placing was given up."""

@@ -98,8 +98,11 @@ class Workspace:
         self._credit(segmentId, {n: self.memory.known(segmentId, n) for n in occupied})
 
     def close(self) -> None:
-        """Stops watching the scene."""
+        """Stops watching the scene; prompts go with a segmentation that was removed."""
         self.volume.close()
+        scene = self._editorNode.GetScene()
+        if scene is not None and self.segmentation.node.GetScene() is None:
+            PromptNodes.removeOrphans(scene)
 
     @property
     def inPlace(self) -> bool:

@@ -8,6 +8,8 @@ import standin
 from fake_backend import FakeBackend
 from module_user import User
 
+import slicer
+
 
 @pytest.fixture
 def a_user(a_slicer, a_volume):
@@ -38,6 +40,20 @@ def test_a_box_on_one_slice_stays_on_that_slice(a_user):
     (box,) = prompts_of(a_user)
     assert box.index == 9
     assert np.allclose(box.box_rc, (8, 10, 30, 36), atol=1)
+
+
+def test_prompts_go_with_a_segmentation_that_is_removed_and_rois_of_the_users_stay(a_user):
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "mine")
+    roi.SetSize(6.0, 5.0, 12.0)
+    a_user.draw_box(12, (8, 10, 30, 36), (8, 16))
+    a_user.press("addSegment")
+    a_user.logic.takeBox(roi)
+    a_user.settle()
+    assert len(a_user.workspace.prompts.nodes()) == 2
+    slicer.mrmlScene.RemoveNode(a_user.logic.parameters.segmentation)
+    standin.pump(1)
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsNode") == [roi]
+    assert not [name for name in roi.GetAttributeNames() or [] if name.startswith("MedSAM2")]
 
 
 def test_boxes_in_a_row_are_segments_of_their_own_until_escape(a_user):
