@@ -105,6 +105,10 @@ class SegmentationLogic:
             self._workspace.close()
         self._workspace = self._workspaceKey = None
 
+    def isAt(self, workspace: Workspace | None) -> bool:
+        """Whether a workspace is what the user has chosen by now."""
+        return workspace is self._workspace and self._workspaceKey == chosen(self.parameters)
+
     def forgetWorkspace(self) -> None:
         """Lets go of the nodes of a scene that closes; a run is cancelled."""
         self.cancel()
@@ -228,8 +232,7 @@ class SegmentationLogic:
         finally:
             if run is self.run:
                 self.run = None
-        recorded = run.workspace.intact and run.workspace is self._workspace
-        recorded = recorded and self._workspaceKey == chosen(self.parameters)
+        recorded = run.workspace.intact and self.isAt(run.workspace)
         if recorded:
             self.history.record(run.step)
             self.review.take(run)

@@ -67,6 +67,11 @@ class Placement:
         tag = node.AddObserver(node.PointPositionDefinedEvent, self._clicked)
         self._observed.append((node, tag))
 
+    @property
+    def isLost(self) -> bool:
+        """Whether the node was removed: the next click would begin one of Slicer's own."""
+        return self._node is not None and self._node.GetScene() is None
+
     def stop(self) -> None:
         """Ends placing; what is not complete stays with its owner to remove."""
         node, self._node, self.tool = self._node, None, ""

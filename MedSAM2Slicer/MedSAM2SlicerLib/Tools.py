@@ -48,6 +48,14 @@ class Tools:
         """The tool that is on, or empty."""
         return self._stroke or self._placement.tool or self._again
 
+    @property
+    def isAstray(self) -> bool:
+        """Whether the tool places into what is no longer chosen, or into a node that was removed."""
+        if not self.current:
+            return False
+        chosen = self.segmentId == self._logic.parameters.segmentId
+        return self._placement.isLost or not chosen or not self._logic.isAt(self._workspace)
+
     def stop(self) -> None:
         """Ends the tool; nothing half placed stays."""
         self._stroke = self._again = self._tool = ""

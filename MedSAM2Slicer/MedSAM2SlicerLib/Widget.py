@@ -222,7 +222,7 @@ class Widget:
         self.refreshSoon()
 
     def _restartTool(self) -> None:
-        """Lets what is placed from now on belong to the frame that is shown, the current segment."""
+        """Lets what is placed from now on belong to what is shown: volume, frame and segment."""
         tool = self.tools.current
         self.tools.stop()
         if tool:
@@ -242,6 +242,8 @@ class Widget:
     def _work(self) -> None:
         if self.tools.current and self.editor.active:  # the brush was taken up since
             self.tools.stop()
+        if self.tools.isAstray:
+            self._restartTool()
         self.logic.tick()
         self.compute.poll()
         self.tools.advance()
@@ -273,8 +275,6 @@ class Widget:
 
     def refresh(self) -> None:
         """Shows the facts as they are now."""
-        if self.tools.current and self.tools.segmentId != self.logic.parameters.segmentId:
-            self._restartTool()
         self._stale, self._refreshed = False, time.monotonic()
         self.compute.describe(self.logic.compute.opened)
         self._show(present(self._situation()))

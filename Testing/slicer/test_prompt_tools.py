@@ -42,6 +42,36 @@ def test_a_box_on_one_slice_stays_on_that_slice(a_user):
     assert np.allclose(box.box_rc, (8, 10, 30, 36), atol=1)
 
 
+def test_a_box_begun_before_another_volume_was_chosen_is_of_that_volume(a_user, a_volume):
+    first = a_user.workspace.segmentation.node
+    a_user.press("drawBox")
+    second = a_volume("axial")
+    a_user.ui.volumeSelector.setCurrentNode(second)
+    standin.pump(0.2)
+    assert a_user.ui.drawBoxButton.checked
+    a_user.click(12, (8, 10), (30, 36))
+    a_user.settle()
+    assert a_user.logic.parameters.volume is second
+    assert a_user.workspace.segmentation.node is not first
+    assert a_user.workspace.prompts.roi(a_user.segment_id) is not None
+    assert len(slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")) == 1
+
+
+@pytest.mark.parametrize("clicks", [0, 1])
+@pytest.mark.parametrize("tool", ["drawBox", "inside", "line"])
+def test_a_node_that_is_removed_while_it_is_placed_is_begun_anew(a_user, tool, clicks):
+    a_user.press(tool)
+    a_user.click(12, *[(8, 10)][:clicks])
+    for node in a_user.workspace.prompts.nodes():
+        slicer.mrmlScene.RemoveNode(node)
+    standin.pump(0.2)
+    a_user.click(12, (8, 10), (30, 36))
+    a_user.view.tools.stop()
+    a_user.settle()
+    (node,) = slicer.util.getNodesByClass("vtkMRMLMarkupsNode")
+    assert a_user.workspace.prompts.nodes(a_user.segment_id) == [node]
+
+
 def test_prompts_go_with_a_segmentation_that_is_removed_and_rois_of_the_users_stay(a_user):
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "mine")
     roi.SetSize(6.0, 5.0, 12.0)
