@@ -1,7 +1,7 @@
 """From prompt nodes to the engine's prompts: the one place where millimetres become slices.
 
-Points and lines go to the slice they are nearest to. A line or a box that was drawn in a view across
-the slices is read as the ball it measures.
+Points and lines go to the slice they are nearest to. A line, a box or a lasso that was drawn in a view
+across the slices is read as the ball it measures.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from .VolumeBridge import VolumeBridge
 
+TOLERANCE = 1e-6
+"""Of places in voxels, which come through matrices."""
 MAX_SCRIBBLE_POINTS = 12
 """A scribble gives at most this many clicks, evenly spread: more tell the model nothing new."""
 
@@ -94,25 +96,38 @@ def _onCentres(point_ijk: np.ndarray, volume: VolumeBridge, axis: SliceAxis) -> 
 
 
 def _line(node: vtk.vtkObject, volume: VolumeBridge, axis: SliceAxis) -> Iterator[Prompt]:
+    """A diameter, cut where the volume ends; one that lies beside it says nothing of its voxels."""
     from medsam2.core.prompts import line_on_slice
 
     ends_ijk = volume.rasToIjk(PromptNodes.points_ras(node)[:2])
     steps_ijk = ends_ijk[1] - ends_ijk[0]
     if abs(steps_ijk[axis.ijk_position]) > 1.0:
         ends_ijk = _turnedIntoSlice(ends_ijk, volume, axis)
-    ends = tuple(tuple(float(value) for value in end) for end in ends_ijk)
+    last_ijk = np.array(volume.shape_kji[::-1]) - 1.0
+    if (ends_ijk.max(axis=0) < -0.5).any() or (ends_ijk.min(axis=0) > last_ijk + 0.5).any():
+        return
+    ends = tuple(tuple(float(value) for value in end) for end in np.clip(ends_ijk, 0.0, last_ijk))
     yield line_on_slice(ends, axis)
 
 
 def _turnedIntoSlice(ends_ijk: np.ndarray, volume: VolumeBridge, axis: SliceAxis) -> np.ndarray:
-    """A line of the same middle and length that lies in the middle's slice, along its columns."""
+    """A line of the same length that lies in the middle's slice: along its rows or its columns.
+
+    It is moved no further than it must to lie in the volume, along the one that needs less of it.
+    """
     spacing_ijk = np.linalg.norm(volume.affine_ijk_to_ras[:3, :3], axis=0)
-    length_mm = math.dist(*(ends_ijk * spacing_ijk))
-    column = axis.rc_positions_ijk[1]
-    reach_ijk = np.zeros(3)
-    reach_ijk[column] = length_mm / 2 / spacing_ijk[column]
-    middle_ijk = ends_ijk.mean(axis=0)
-    return np.array([middle_ijk - reach_ijk, middle_ijk + reach_ijk])
+    half_mm, middle_ijk = math.dist(*(ends_ijk * spacing_ijk)) / 2, ends_ijk.mean(axis=0)
+    turned = []
+    for position in reversed(axis.rc_positions_ijk):
+        reach, last = half_mm / spacing_ijk[position], volume.shape_kji[2 - position] - 1.0
+        reach = min(reach, last / 2)
+        moved_ijk = middle_ijk.copy()
+        moved_ijk[position] = np.clip(middle_ijk[position], reach, last - reach)
+        lost_mm = half_mm - reach * spacing_ijk[position]
+        shift_mm = abs(moved_ijk - middle_ijk)[position] * spacing_ijk[position]
+        reach_ijk = reach * np.eye(3)[position]
+        turned.append((2 * lost_mm + shift_mm, [moved_ijk - reach_ijk, moved_ijk + reach_ijk]))
+    return np.array(min(turned, key=lambda one: one[0])[1])
 
 
 def _box(node: vtk.vtkObject, volume: VolumeBridge, axis: SliceAxis) -> Iterator[Prompt]:
@@ -131,16 +146,35 @@ def _scribble(node: vtk.vtkObject, volume: VolumeBridge, axis: SliceAxis) -> Ite
 
 
 def _lasso(node: vtk.vtkObject, volume: VolumeBridge, axis: SliceAxis) -> Iterator[Prompt]:
-    """The box around the outline on the slice it was drawn on."""
+    """The box around the outline on the slice it was drawn on; across the slices on its middle one.
+
+    There it is as deep as it is wide on average, as a box that was drawn so.
+    """
     from medsam2.core.prompts import BoxPrompt
 
     points_ijk = volume.rasToIjk(PromptNodes.points_ras(node))
     low_ijk, high_ijk = points_ijk.min(axis=0), points_ijk.max(axis=0)
+    if high_ijk[axis.ijk_position] - low_ijk[axis.ijk_position] > 1.0:
+        low_ijk, high_ijk = _deepened(low_ijk, high_ijk, volume, axis)
     index, low_rc = axis.split_ijk(low_ijk)
     high_index, high_rc = axis.split_ijk(high_ijk)
-    corners = [math.ceil(value) for value in low_rc] + [math.floor(value) for value in high_rc]
+    corners = [math.ceil(value - TOLERANCE) for value in low_rc]
+    corners += [math.floor(value + TOLERANCE) for value in high_rc]
     middle = np.clip(round((index + high_index) / 2), 0, volume.shape_kji[axis.value] - 1)
     yield BoxPrompt(int(middle), tuple(corners))
+
+
+def _deepened(
+    low_ijk: np.ndarray, high_ijk: np.ndarray, volume: VolumeBridge, axis: SliceAxis
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of an outline that was drawn across the slices, given a depth."""
+    spacing_ijk = np.linalg.norm(volume.affine_ijk_to_ras[:3, :3], axis=0)
+    sides_mm, middle_ijk = (high_ijk - low_ijk) * spacing_ijk, (low_ijk + high_ijk) / 2
+    flat = min(axis.rc_positions_ijk, key=lambda position: sides_mm[position])
+    depth_mm = np.delete(sides_mm, flat).mean()
+    reach_ijk = (high_ijk - low_ijk) / 2
+    reach_ijk[flat] = max(reach_ijk[flat], depth_mm / 2 / spacing_ijk[flat])
+    return middle_ijk - reach_ijk, middle_ijk + reach_ijk
 
 
 _READERS = {

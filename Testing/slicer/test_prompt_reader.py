@@ -57,14 +57,51 @@ def test_a_diameter_across_the_slices_is_turned_into_the_one_in_its_middle(a_scr
     a_script.logic.parameters.axis = axis_name.lower()
     axis = SliceAxis[axis_name]
     ends_ijk = np.array([(6.0, 6.0, 6.0), (6.0, 6.0, 6.0)])
-    ends_ijk[:, axis.ijk_position] = 4.0, 10.0
+    ends_ijk[:, axis.ijk_position] = 5.0, 9.0
     a_script.points("line", *ends_ijk)
     (line,) = read(a_script).prompts
     assert line.index == 7
     workspace = a_script.workspace
     across = workspace.spacing_ijk[axis.ijk_position]
-    assert line.length_mm(workspace.spacing_rc) == pytest.approx(6 * across)
+    assert line.length_mm(workspace.spacing_rc) == pytest.approx(4 * across)
     assert np.allclose(np.mean(line.ends_rc, axis=0), (6.0, 6.0))
+
+
+@pytest.mark.parametrize("middle_rc", [(2.0, 8.0), (2.0, 2.0), (10.0, 13.0)])
+def test_a_long_diameter_across_the_slices_stays_in_the_volume(a_script, middle_rc):
+    row, column = middle_rc
+    length_mm = 11.2  # 14 of the volume's 16 columns
+    reach = length_mm / 2 / 2.0
+    a_script.points("line", (column, row, 7 - reach), (column, row, 7 + reach))
+    (line,) = read(a_script).checked(volume_of(a_script), SliceAxis.K).prompts
+    assert line.index == 7
+    assert line.length_mm((0.8, 0.8)) == pytest.approx(length_mm)
+    assert np.allclose(np.array(line.ends_rc)[:, 0], row)
+
+
+def volume_of(script):
+    return script.workspace.volume.snapshotLater()()
+
+
+def test_a_diameter_that_reaches_over_the_edge_is_cut_and_one_beside_says_nothing(a_script):
+    a_script.points("line", (-3.0, 5.0, 6.0), (9.0, 5.0, 6.0))
+    a_script.points("line", (-9.0, 5.0, 6.0), (-4.0, 7.0, 6.0))
+    (line,) = read(a_script).checked(volume_of(a_script), SliceAxis.K).prompts
+    assert np.allclose(line.ends_rc, ((5.0, 0.0), (5.0, 9.0)))
+
+
+@pytest.mark.parametrize("flat", [0, 1])
+def test_a_lasso_across_the_slices_is_as_deep_as_it_is_wide(a_script, flat):
+    wide = 1 - flat
+    points_ijk = np.full((4, 3), 6.0)
+    points_ijk[:, wide] = 3.0, 9.0, 9.0, 3.0
+    points_ijk[:, 2] = 5.8, 5.8, 8.2, 8.2
+    a_script.points("lasso", *points_ijk)
+    (box,) = read(a_script).prompts
+    assert box.index == 7
+    low_rc, high_rc = np.array(box.box_rc[:2]), np.array(box.box_rc[2:])
+    assert (low_rc[::-1][wide], high_rc[::-1][wide]) == (3, 9)
+    assert (low_rc[::-1][flat], high_rc[::-1][flat]) == (3, 9)
 
 
 @pytest.mark.parametrize("kind", ["inside", "outside", "line", "scribble", "lasso", "box"])
