@@ -19,7 +19,7 @@ from .Compute import Compute
 from .History import History, Step
 from .Jobs import Jobs
 from .Measures import Measures
-from .Messages import explained, ofRun
+from .Messages import report
 from .ParameterNode import ParameterNode
 from .Review import Review
 from .Run import Run
@@ -210,7 +210,7 @@ class SegmentationLogic:
         return volume.fingerprint(), volume.snapshotLater(), workspace.axis, window
 
     def _received(self, run: Run, event: int | SliceResult) -> None:
-        if run is not self.run:
+        if run is not self.run or run.over:
             return
         if isinstance(event, int):
             run.progress.total = event
@@ -221,7 +221,8 @@ class SegmentationLogic:
         self.changed.emit()
 
     def _ended(self, run: Run, error: BaseException | None) -> None:
-        if run is self.run:
+        if run is self.run and not run.over:
+            run.over = True
             self.chores.add(self._ending(run, error))
 
     def _ending(self, run: Run, error: BaseException | None) -> Chore:
@@ -236,21 +237,19 @@ class SegmentationLogic:
         if recorded:
             self.history.record(run.step)
             self.review.take(run)
-        self._report(run, error, undoable=recorded)
+        report(run, error, self.message.emit, self.failed.emit, undoable=recorded)
         self.changed.emit()
 
-    def _report(self, run: Run, error: BaseException | None, *, undoable: bool) -> None:
-        from medsam2.core.errors import MedSAM2Error
-
-        if error is None or run.cancelled or not run.valid:
-            self.message.emit(ofRun(run, undoable=undoable))
-        else:
-            self.failed.emit(explained(error) if isinstance(error, MedSAM2Error) else error)
-
     def cancel(self) -> None:
-        """Ends the run within one slice; what was streamed stays and is one step to undo."""
+        """Ends the run within one slice; what was streamed stays and is one step to undo.
+
+        At once where the worker still loads, connects or sends, which may take minutes: what it
+        gives then is not taken.
+        """
         if self.run is not None:
             self.run.cancel()
+            if not self.run.progress.total:
+                self._ended(self.run, None)
 
     # Corrections
 

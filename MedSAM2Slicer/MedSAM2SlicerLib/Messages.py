@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from . import Paths
@@ -61,15 +61,41 @@ def explained(error: MedSAM2Error) -> MedSAM2Error:
     return type(error)(text if hint in text else f"{text} {hint}")
 
 
-def ofRun(run: Run, *, undoable: bool) -> str:
-    """How a run ended that did not fail; ``undoable`` where its slices are a step in the history."""
+def report(
+    run: Run,
+    error: BaseException | None,
+    say: Callable[[str], object],
+    fail: Callable[[BaseException], object],
+    *,
+    undoable: bool,
+) -> None:
+    """Tells how a run ended.
+
+    Args:
+        run: that ended.
+        error: with which the worker ended it.
+        say: takes a line for the user.
+        fail: takes an error that the user must see.
+        undoable: whether the run's slices are a step in the history.
+    """
+    from medsam2.core.errors import MedSAM2Error
+
+    if error is None or run.cancelled or not run.valid:
+        say(_ofRun(run, undoable=undoable))
+    else:
+        fail(explained(error) if isinstance(error, MedSAM2Error) else error)
+
+
+def _ofRun(run: Run, *, undoable: bool) -> str:
+    """How a run ended that did not fail."""
     if not run.valid:
         return "Stopped: the volume or the segmentation was changed or removed."
     if run.cancelled:
         return f"Cancelled; {_leftBy(run, undoable=undoable)}."
     seconds = time.monotonic() - run.progress.started
     kept = f", {len(run.kept)} of yours kept" if run.kept else ""
-    return f"{run.progress.done} slices in {seconds:.1f} s{kept}."
+    done = run.progress.done
+    return f"{done} slice{'' if done == 1 else 's'} in {seconds:.1f} s{kept}."
 
 
 def _leftBy(run: Run, *, undoable: bool) -> str:

@@ -67,7 +67,7 @@ class Run:
         self.fingerprint = workspace.volume.fingerprint()
         self.progress = Progress()
         self.step = Step(label)
-        self.cancelled = False
+        self.cancelled = self.over = False
         self._job: Job | None = None
         self.scores: dict[tuple[str, int], float] = {}
         self.kept: list[tuple[str, int]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 
 import numpy as np
@@ -62,6 +63,44 @@ def test_a_run_that_is_cancelled_before_its_first_slice_changes_nothing(a_scene)
     script.logic.segment()
     script.logic.cancel()
     script.idle()
+    assert script.state() == before
+    assert script.failures == []
+    script.close()
+
+
+@pytest.mark.parametrize("where", ["connecting", "sending"])
+def test_a_cancel_does_not_wait_for_a_worker_that_still_connects_or_sends(a_scene, where):
+    goOn, waits = threading.Event(), []
+
+    def wait(at):
+        if at == where and not waits:
+            waits.append(at)
+            assert goOn.wait(60)
+
+    class Slow(FakeBackend):
+        def open(self, volume, options=None):
+            wait("sending")
+            return super().open(volume, options)
+
+    def backend():
+        wait("connecting")
+        return Slow()
+
+    script = Script(a_scene, noise(a_scene), backend)
+    script.box(BOX)
+    script.settle()
+    before = script.state()
+    script.logic.segment()
+    script.idle(until=lambda: waits)
+    script.logic.cancel()
+    script.idle(until=lambda: script.logic.run is None)
+    assert script.messages == ["Cancelled; no slice was changed."]
+    script.logic.segment()
+    goOn.set()
+    script.idle()
+    assert script.messages[1:] == [script.messages[-1]]
+    assert script.messages[-1].startswith("11 slices")
+    script.do("undo")
     assert script.state() == before
     assert script.failures == []
     script.close()
