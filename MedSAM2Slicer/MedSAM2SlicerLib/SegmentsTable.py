@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .Measures import Measured
     from .Workspace import Workspace
 
+_DECIMALS = (100, 0), (1, 1), (0.1, 2)
+"""Least value and how many decimals it has: a lesion of 4 mm has 0.033 ml."""
 COLUMNS = ("Segment", "Prompts", "ml", "mm")
 
 
@@ -114,7 +116,8 @@ class SegmentsTable:
 def _figure(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+    decimals = next((n for least, n in _DECIMALS if value >= least), 3)
+    return f"{value:.{decimals}f}" if value else "0"
 
 
 def _color(color: tuple[float, float, float]) -> qt.QColor:

@@ -49,6 +49,18 @@ def test_a_row_tells_volume_and_longest_diameter_as_numpy_finds_them(a_user):
     assert float(mm) == pytest.approx(longest + (i + j) / 2, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("side", "figures"), [(0, ["0", "0"]), (2, ["0.005", "1.9"]), (8, ["0.082", "8.7"])]
+)
+def test_small_lesions_have_figures_too(a_user, side, figures):
+    a_user.press("addSegment")
+    mask_rc = np.zeros(a_user.workspace.shape_rc, dtype=bool)
+    mask_rc[5 : 5 + side, 5 : 5 + side] = True
+    a_user.paint(3, mask_rc)
+    a_user.view.refresh()
+    assert texts(a_user, 1)[2:] == figures
+
+
 def test_a_name_is_typed_to_its_end_while_the_figures_change(a_user):
     line = type_name(a_user, "Lesion")
     a_user.logic.useSlice(3)
