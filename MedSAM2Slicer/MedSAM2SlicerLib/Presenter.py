@@ -41,6 +41,7 @@ class Situation:
     slice: int | None = None
     sliceLocked: bool = False
     sliceChanged: bool = False
+    sliceUncertain: bool = False
     hasUncertain: bool = False
     promptedSegments: int = 0
     message: str = ""
@@ -104,8 +105,10 @@ def _enabled(s: Situation) -> set[str]:
         enabled.add("segmentAll")
     if s.slice is not None:
         enabled.add("releaseSlice" if s.sliceLocked else "useSlice")
+    if s.sliceChanged or s.sliceUncertain:
+        enabled.add("acceptSlice")
     if s.sliceChanged:
-        enabled |= {"acceptSlice", "revertSlice"}
+        enabled.add("revertSlice")
     if s.hasUncertain:
         enabled.add("nextUncertain")
     if s.undoLabel:

@@ -332,6 +332,7 @@ class Widget:
             "slice": index,
             "sliceLocked": state.locked,
             "sliceChanged": state.changed,
+            "sliceUncertain": state.uncertain,
             "hasUncertain": any(one.uncertain for one in states),
         }
 

@@ -46,6 +46,15 @@ def test_in_every_situation_the_panel_says_one_line_and_allows_what_makes_sense(
         assert not enabled & {*TOOLS, "addSegment", "useSlice", "revertSlice"}
 
 
+@pytest.mark.parametrize("changed", [True, False])
+@pytest.mark.parametrize("uncertain", [True, False])
+def test_a_slice_that_is_uncertain_can_be_accepted_as_one_that_changed(changed, uncertain):
+    situation = Situation(hasVolume=True, sliceChanged=changed, sliceUncertain=uncertain)
+    enabled = present(situation).enabled
+    assert ("acceptSlice" in enabled) is (changed or uncertain)
+    assert ("revertSlice" in enabled) is changed
+
+
 @given(situation=SITUATIONS)
 def test_an_error_is_shown_before_anything_that_can_wait(situation):
     if situation.isError and situation.message and not situation.running:
