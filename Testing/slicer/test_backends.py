@@ -251,6 +251,36 @@ def test_settings_that_can_not_work_are_refused_before_anything_is_sent():
             errors.DeviceError("The device mps is not available here; take --device cpu, or auto."),
             "The device mps is not available here; choose cpu or auto as device.",
         ),
+        (
+            errors.ServerUnreachableError(
+                "No server answers at http://127.0.0.1:36043 (no connection); nothing is lost. Check "
+                "that it runs and that address and network are right, then try again."
+            ),
+            (
+                "The server on this computer does not answer any more; nothing is lost. Press the "
+                "button again: a bundled server is started anew."
+            ),
+        ),
+        (
+            errors.ServerUnreachableError(
+                "No server answers at https://127.0.0.1.example:1527 (no connection); nothing is "
+                "lost. Check that it runs, then try again."
+            ),
+            (
+                "No server answers at https://127.0.0.1.example:1527 (no connection); nothing is "
+                "lost. Check that it runs, then try again."
+            ),
+        ),
+        (
+            errors.OutsideVolumeError(
+                "The box reaches from voxel [43, 17, -11] to [58, 32, 0], outside the volume (0,0,0 "
+                "to [31, 29, 19]); check its coordinate system."
+            ),
+            (
+                "The box reaches from voxel [43, 17, -11] to [58, 32, 0], outside the volume (0,0,0 "
+                "to [31, 29, 19]); move it onto the image, or draw it anew."
+            ),
+        ),
     ],
 )
 def test_what_to_type_becomes_what_to_press(error, said):
