@@ -50,8 +50,8 @@ class Compute:
 
     @property
     def opened(self) -> Backend | None:
-        """The backend, if there is one already. Any thread."""
-        return self._backend
+        """The backend, if there is one already that is not given up. Any thread."""
+        return None if self._stale else self._backend
 
     def backend(self) -> Backend:
         """The backend, opened if it is not."""

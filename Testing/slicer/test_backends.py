@@ -23,6 +23,7 @@ from compute_rooms import (
     settings_for,
 )
 from faults import wait_until
+from module_script import Script, noise
 from phantoms import moving_ball
 from server_process import running
 
@@ -322,3 +323,18 @@ def test_a_remote_server_needs_nothing_installed_and_no_torch(server):
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
     )
     assert said.stdout.splitlines() == ["[] fake", "[]"]
+
+
+def test_a_backend_that_is_given_up_is_not_told_of_any_more(a_scene):
+    script = Script(a_scene, noise(a_scene))
+    script.box((3, 2, 2, 12, 10, 12))
+    script.run()
+    first = script.logic.compute.opened
+    assert first is not None
+    script.logic.compute.forget()
+    assert script.logic.compute.opened is None
+    script.box((3, 2, 3, 12, 10, 12))
+    script.run()
+    assert script.logic.compute.opened not in (first, None)
+    assert first.closed
+    script.close()
