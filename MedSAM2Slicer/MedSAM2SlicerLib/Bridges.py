@@ -71,7 +71,12 @@ def chosenWindow(parameters: ParameterNode) -> Window | str:
 
 
 def newSegmentation(volume: vtk.vtkObject, axis: SliceAxis | Plane | None) -> vtk.vtkObject:
-    """Adds an empty segmentation on a volume, for one or for all frames."""
+    """Adds an empty segmentation on a volume, for one or for all frames.
+
+    Raises:
+        VolumeError: the volume's voxels are no right-angled boxes.
+    """
+    _checkVoxels(volume)
     if isinstance(axis, Plane):
         return createCineSegmentation(volume, browserOf(volume))
     return createSegmentation(volume)
@@ -87,7 +92,9 @@ def bridges(
 
     Raises:
         OutputError: the segmentation does not fit the volume or the axis.
+        VolumeError: the volume's voxels are no right-angled boxes.
     """
+    _checkVoxels(volume)
     if isinstance(axis, Plane):
         return _throughTime(volume, segmentation, editorNode, axis)
     _checkInSpace(segmentation)
@@ -109,6 +116,13 @@ def _throughTime(
     frames.leaving.connect(masks.keep)
     frames.moved.connect(prompts.showFrame)
     return frames, masks, prompts, frames.defaultAxis()
+
+
+def _checkVoxels(volume: vtk.vtkObject) -> None:
+    """Refuses a volume at once that the engine would refuse once there is a prompt."""
+    from medsam2.core.geometry import check_affine
+
+    check_affine(VolumeBridge(volume).affine_ijk_to_ras)
 
 
 def _checkInSpace(segmentation: vtk.vtkObject) -> None:

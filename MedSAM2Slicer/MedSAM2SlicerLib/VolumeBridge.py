@@ -165,7 +165,9 @@ class VolumeBridge:
         return axis, self._indexAt(axis, at_ijk[position]), degrees
 
     def _indexAt(self, axis: SliceAxis, coordinate: float) -> int:
-        return int(np.clip(round(coordinate), 0, self.shape_kji[axis.value] - 1))
+        """The slice nearest to a coordinate; the first where a view's place is no number."""
+        place = round(float(np.nan_to_num(coordinate)))
+        return int(np.clip(place, 0, self.shape_kji[axis.value] - 1))
 
     def centreOf(self, axis: SliceAxis, index: int) -> np.ndarray:
         """The world point in the middle of a slice ``[3]``."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import standin
+from fake_backend import FakeBackend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from module_script import Script, noise, shown_bounds
+from module_user import User
 
 KINDS = ["axial", "oblique", "anisotropic", "lps-flipped", "sagittal", "left-handed"]
 SHAPE_KJI = (15, 13, 16)
@@ -166,18 +170,24 @@ def test_a_volume_of_one_slice_is_segmented(a_scene):
     script.close()
 
 
-def test_a_sheared_volume_is_refused_with_what_to_do(a_scene):
+@pytest.mark.parametrize(
+    ("place", "value", "words"), [((0, 2), 0.6, "sheared"), ((0, 0), 0.0, "repair|zero")]
+)
+def test_voxels_that_can_not_be_right_are_refused_before_a_box_is_drawn(
+    a_slicer, a_scene, place, value, words
+):
     volume = noise(a_scene)
-    sheared = standin.volumes.affine("axial")
-    sheared[0, 2] = 0.6
-    volume.SetIJKToRASMatrix(to_vtk(sheared))
-    script = Script(a_scene, volume)
-    script.box(BOX)
-    script.run()
-    (failure,) = script.failures
-    assert "sheared" in str(failure)
-    assert not script.mask_kji().any()
-    script.close()
+    affine = standin.volumes.affine("axial")
+    affine[place] = value
+    volume.SetIJKToRASMatrix(to_vtk(affine))
+    user = User(a_slicer, FakeBackend)
+    user.ui.volumeSelector.setCurrentNode(volume)
+    standin.pump(0.7)
+    user.press("drawBox")
+    standin.pump(0.7)
+    assert re.search(words, user.ui.statusLabel.text)
+    assert not user.ui.drawBoxButton.checked
+    assert a_scene.GetFirstNodeByClass("vtkMRMLSegmentationNode") is None
 
 
 @st.composite
