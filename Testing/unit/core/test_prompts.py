@@ -76,7 +76,7 @@ def test_boxes_are_put_in_order_and_clipped():
 def test_a_range_is_cut_to_the_roi_and_must_leave_something_of_it():
     roi = RoiBox(2, 6, (1, 1, 5, 5))
     assert checked(roi=roi, slice_range=(4, 9)).slice_range == (4, 6)
-    with pytest.raises(EmptyRangeError):
+    with pytest.raises(EmptyRangeError, match="slices 2 to 6, outside its range 7 to 9; widen"):
         checked(roi=roi, slice_range=(7, 9))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .errors import NoPromptError, OutsideVolumeError
+from .errors import EmptyRangeError, NoPromptError, OutsideVolumeError
 from .geometry import BoxIJK, BoxRC, SliceAxis, check_box_ijk, check_range
 from .masks import BoolArray, PackedMask
 from .volume import Volume
@@ -138,10 +138,19 @@ class ObjectPrompts:
         if slice_range is not None:
             slice_range = check_range(*slice_range, count)
         if slice_range is not None and roi is not None:
-            slice_range = check_range(
-                max(slice_range[0], roi.first), min(slice_range[1], roi.last), count
-            )
+            slice_range = self._common(slice_range, (roi.first, roi.last))
         return dataclasses.replace(self, prompts=prompts, roi=roi, slice_range=slice_range)
+
+    def _common(self, limit: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+        """The slices of the range that are the ROI's."""
+        first, last = max(limit[0], box[0]), min(limit[1], box[1])
+        if first > last:
+            msg = (
+                f"{self.name} has its box on slices {box[0]} to {box[1]}, outside its range "
+                f"{limit[0]} to {limit[1]}; widen the range, or move the box."
+            )
+            raise EmptyRangeError(msg)
+        return first, last
 
     def span(self, volume: Volume, axis: SliceAxis) -> tuple[int, int]:
         """Inclusive first and last slice to segment; for prompts that :meth:`checked` returned.
