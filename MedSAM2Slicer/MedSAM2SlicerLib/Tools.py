@@ -102,8 +102,11 @@ class Tools:
             return
         kind = node.GetAttribute(PromptNodes.KIND)
         if kind in ("roi", "box") and max(node.GetSize()) > 0:
+            drawn = self._placement.drawn()
             volume, axis, _ = workspace.volume.inSpace(workspace.axis, 0)
-            alignBox(node, volume, axis, self._placement.drawn(), oneSlice=kind == "box")
+            alignBox(node, volume, axis, drawn, oneSlice=kind == "box")
+            if drawn is not None and not PromptNodes.isComplete(node):
+                self._logic.message.emit("That box lies beside the volume; draw it on the image.")
         if PromptNodes.isComplete(node):
             self._replaceRivals(node)
         workspace.prompts.removeEmpty()

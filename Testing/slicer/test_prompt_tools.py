@@ -42,6 +42,18 @@ def test_a_box_on_one_slice_stays_on_that_slice(a_user):
     assert np.allclose(box.box_rc, (8, 10, 30, 36), atol=1)
 
 
+@pytest.mark.parametrize("tool", ["drawBox", "sliceBox"])
+def test_a_box_beside_the_image_is_told(a_user, tool):
+    view = a_user.view_showing(12).mrmlSliceNode()
+    width, height, depth = view.GetFieldOfView()
+    view.SetFieldOfView(3 * width, 3 * height, depth)
+    a_user.press(tool)
+    a_user.click(12, (8, -20), (30, -6))
+    standin.pump(0.2)
+    assert "beside the volume" in a_user.ui.statusLabel.text
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsROINode") == []
+
+
 def test_a_box_begun_before_another_volume_was_chosen_is_of_that_volume(a_user, a_volume):
     first = a_user.workspace.segmentation.node
     a_user.press("drawBox")
