@@ -8,6 +8,7 @@ import vtk
 
 import slicer
 
+from . import SegmentTags
 from .CineBridge import CineBridge, Plane, browserOf, planeNamed
 from .CinePrompts import CinePrompts
 from .CineSegmentation import CineSegmentation, createCineSegmentation
@@ -80,6 +81,28 @@ def newSegmentation(volume: vtk.vtkObject, axis: SliceAxis | Plane | None) -> vt
     if isinstance(axis, Plane):
         return createCineSegmentation(volume, browserOf(volume))
     return createSegmentation(volume)
+
+
+def workedOn(volume: vtk.vtkObject | None) -> vtk.vtkObject | None:
+    """The latest segmentation on a volume that was worked on with the module; None without one.
+
+    Those for all frames of a sequence are left out.
+    """
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    sequences = slicer.modules.sequences.logic()
+    for node in reversed(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")):
+        isOfVolume = volume is not None and node.GetNodeReference(role) is volume
+        if isOfVolume and _isMarked(node) and not sequences.GetFirstBrowserNodeForProxyNode(node):
+            return node
+    return None
+
+
+def _isMarked(node: vtk.vtkObject) -> bool:
+    """Whether a segmentation has prompts, or facts about its slices."""
+    segmentation = node.GetSegmentation()
+    segments = [segmentation.GetSegment(one) for one in segmentation.GetSegmentIDs()]
+    facts = [SegmentTags.readAll(segment, tag) for segment in segments for tag in SegmentTags.TAGS]
+    return any(facts) or bool(PromptStore(node).nodes())
 
 
 def bridges(

@@ -10,7 +10,7 @@ import qt
 import slicer
 
 from . import Paths
-from .Bridges import TIME
+from .Bridges import TIME, workedOn
 from .CineBridge import browserOf, planeInView
 from .Logic import SegmentationLogic
 
@@ -90,8 +90,8 @@ class Choices:
             return
         self._leave()
         parameters.volume = node
-        parameters.segmentation = None
-        self._ui.segmentationSelector.setCurrentNode(None)
+        parameters.segmentation = None if parameters.axis == TIME else workedOn(node)
+        self._ui.segmentationSelector.setCurrentNode(parameters.segmentation)
         self._offerTime()
         if node is not None and node is not _volumeInView():  # else the user's zoom would go
             slicer.util.setSliceViewerLayers(background=node, fit=True)

@@ -22,6 +22,12 @@ def a_user(a_slicer, a_scene):
     return user
 
 
+def createSegmentation(volume):
+    from MedSAM2SlicerLib import SegmentationBridge
+
+    return SegmentationBridge.createSegmentation(volume)
+
+
 def another(user, shape_kji=(8, 13, 16)):
     volume = noise(user.logic.scene, shape_kji, seed=1)
     volume.SetName("second")
@@ -144,8 +150,6 @@ def test_segments_and_slices_that_are_gone_are_not_shown(a_user, choose):
 
 
 def test_a_segmentation_that_is_only_chosen_gets_no_segment(a_user):
-    from MedSAM2SlicerLib.SegmentationBridge import createSegmentation
-
     node = createSegmentation(a_user.logic.parameters.volume)
     a_user.ui.segmentationSelector.setCurrentNode(node)
     standin.pump(1)
@@ -154,3 +158,23 @@ def test_a_segmentation_that_is_only_chosen_gets_no_segment(a_user):
     assert node.GetSegmentation().GetNumberOfSegments() == 1
     a_user.run()
     assert shown(a_user) == (1, "Slice 7 of 0..14: segmented", True)
+
+
+def test_a_volume_that_is_chosen_again_has_its_segments_again(a_user):
+    first = a_user.logic.parameters.volume
+    a_user.draw_box(7, (2, 2, 10, 12), (6, 8))
+    a_user.run()
+    segmentation, masks = a_user.logic.parameters.segmentation, a_user.masks()
+    theirs = createSegmentation(first)
+    theirs.GetSegmentation().AddEmptySegment("", "theirs")
+    second_volume(a_user)
+    a_user.settle()
+    assert a_user.logic.parameters.segmentation is None
+    a_user.ui.volumeSelector.setCurrentNode(first)
+    a_user.settle()
+    assert a_user.logic.parameters.segmentation is segmentation
+    assert a_user.ui.segmentationSelector.currentNode() is segmentation
+    assert shown(a_user)[0] == 1
+    assert a_user.workspace.locked(a_user.segment_id) == set()
+    a_user.run()
+    assert all(np.array_equal(a_user.masks()[n], masks[n]) for n in masks)
