@@ -53,8 +53,10 @@ class Tools:
         """Whether the tool places into what is no longer chosen, or into a node that was removed."""
         if not self.current:
             return False
-        chosen = self.segmentId == self._logic.parameters.segmentId
-        return self._placement.isLost or not chosen or not self._logic.isAt(self._workspace)
+        if self._placement.isLost or not self._logic.isAt(self._workspace):
+            return True
+        isThere = self._workspace.segmentation.segment(self.segmentId) is not None
+        return not isThere or self.segmentId != self._logic.parameters.segmentId
 
     def stop(self) -> None:
         """Ends the tool; nothing half placed stays."""

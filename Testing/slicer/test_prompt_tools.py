@@ -70,6 +70,19 @@ def test_a_box_begun_before_another_volume_was_chosen_is_of_that_volume(a_user, 
 
 
 @pytest.mark.parametrize("clicks", [0, 1])
+def test_a_box_whose_segment_is_removed_meanwhile_becomes_anothers(a_user, clicks):
+    a_user.press("drawBox")
+    a_user.click(12, *[(8, 10)][:clicks])
+    a_user.logic.parameters.segmentation.GetSegmentation().RemoveAllSegments()
+    standin.pump(0.2)
+    a_user.click(12, (8, 10), (30, 36))
+    a_user.settle()
+    standin.pump(0.7)
+    (roi,) = slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")
+    assert a_user.workspace.prompts.roi(a_user.segment_id) is roi
+
+
+@pytest.mark.parametrize("clicks", [0, 1])
 @pytest.mark.parametrize("tool", ["drawBox", "inside", "line"])
 def test_a_node_that_is_removed_while_it_is_placed_is_begun_anew(a_user, tool, clicks):
     a_user.press(tool)
