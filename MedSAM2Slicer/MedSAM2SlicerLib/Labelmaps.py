@@ -110,6 +110,20 @@ def labels_kji(labelmap: vtk.vtkObject) -> np.ndarray:
     return labels.reshape(k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1)
 
 
+def thicken(segment: vtk.vtkObject | None) -> None:
+    """Gives a thin labelmap without voxels some room: Slicer fails to make a surface of it."""
+    labelmap = segment and segment.GetRepresentation(BINARY_LABELMAP)
+    if not labelmap or labelmap.IsEmpty():
+        return
+    ends = list(labelmap.GetExtent())
+    if min(ends[n + 1] - ends[n] for n in (0, 2, 4)) > 0 or labels_kji(labelmap).any():
+        return
+    matrix = vtk.vtkMatrix4x4()
+    labelmap.GetImageToWorldMatrix(matrix)
+    extent = [end + (place % 2) for place, end in enumerate(ends)]
+    labelmap.ShallowCopy(_zeros(extent, matrix, labelmap.GetScalarType()))
+
+
 def _holds(outer: Extent, inner: Extent) -> bool:
     lows = all(outer[n] <= inner[n] for n in (0, 2, 4))
     return lows and all(outer[n] >= inner[n] for n in (1, 3, 5))

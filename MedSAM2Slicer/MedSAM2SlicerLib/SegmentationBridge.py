@@ -21,7 +21,7 @@ import slicer
 
 from . import Paths
 from .EditableArea import editable
-from .Labelmaps import BINARY_LABELMAP, labels_kji, ownLabelmap
+from .Labelmaps import BINARY_LABELMAP, labels_kji, ownLabelmap, thicken
 
 if TYPE_CHECKING:
     from medsam2.core.geometry import SliceAxis
@@ -372,9 +372,13 @@ def dropSurfaces(node: vtk.vtkObject) -> Surfaces:
 
 def showSurfaces(node: vtk.vtkObject, dropped: Surfaces) -> Iterator[None]:
     """Shows the surfaces again, one at a step; only those of segments that changed are computed."""
-    for segmentId, (surface, stamp) in dropped.items():
-        segment = node.GetSegmentation().GetSegment(segmentId)
-        if segment is not None and surface is not None and stampOf(node, segmentId) == stamp:
+    unchanged = {one for one, (_, stamp) in dropped.items() if stampOf(node, one) == stamp}
+    for segmentId in set(dropped) - unchanged:
+        thicken(node.GetSegmentation().GetSegment(segmentId))
+        yield
+    for segmentId in unchanged:
+        segment, surface = node.GetSegmentation().GetSegment(segmentId), dropped[segmentId][0]
+        if segment is not None and surface is not None:
             segment.AddRepresentation(CLOSED_SURFACE, surface)
             yield
     if dropped:

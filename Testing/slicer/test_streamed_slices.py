@@ -117,5 +117,27 @@ def test_surfaces_of_other_segments_are_not_computed_anew(a_user):
     assert surface_of(node, other) is before[0]
 
 
+@pytest.mark.parametrize("index", [0, 12])
+def test_a_surface_of_a_stroke_that_is_undone_leaves_no_error(a_user, index):
+    import standin
+
+    a_user.press("addSegment")
+    a_user.settle()
+    widget = a_user.view_showing(index)
+    a_user.ui.editorWidget.setActiveEffectByName("Paint")
+    standin.mouse.click(widget, a_user.point(index, 20, 20))
+    a_user.ui.editorWidget.setActiveEffectByName("")
+    a_user.settle()
+    node = a_user.workspace.segmentation.node
+    node.CreateClosedSurfaceRepresentation()
+    assert surface_of(node, a_user.segment_id).GetNumberOfPoints() > 0
+    a_user.press("undo")
+    a_user.settle()
+    assert surface_of(node, a_user.segment_id).GetNumberOfPoints() == 0
+    a_user.press("redo")
+    a_user.settle()
+    assert surface_of(node, a_user.segment_id).GetNumberOfPoints() > 0
+
+
 def surface_of(node, segment_id):
     return node.GetSegmentation().GetSegment(segment_id).GetRepresentation("Closed surface")
