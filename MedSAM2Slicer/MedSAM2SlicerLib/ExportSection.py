@@ -69,7 +69,9 @@ class ExportSection:
 
     def markCompleted(self) -> None:
         """Sets the current segment's status to completed."""
-        self._logic.setStatus(self._logic.currentSegment(), completed=True)
+        workspace, segmentId = self._logic.workspace(), self._logic.currentSegment()
+        self._logic.setStatus(segmentId, completed=True)
+        self._logic.message.emit(f"{workspace.nameOf(segmentId)} is marked as completed.")
 
 
 def _withSuffix(path: Path) -> Path | None:

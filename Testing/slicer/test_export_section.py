@@ -58,3 +58,15 @@ def test_dicom_is_written_as_answered_and_not_at_all_after_cancel(
     a_slicer.answers.extend([str(tmp_path), getattr(qt.QMessageBox, answer)])
     a_user.ui.exportDicomButton.click()
     assert asked == kinds
+
+
+def test_marking_a_segment_as_completed_is_told(a_user):
+    import slicer
+
+    segment = a_user.workspace.segmentation.segment(a_user.segment_id)
+    segment.SetName("Lesion")
+    a_user.ui.completedButton.click()
+    a_user.view.refresh()
+    assert a_user.ui.statusLabel.text == "Lesion is marked as completed."
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    assert logic.GetSegmentStatus(segment) == logic.Completed
