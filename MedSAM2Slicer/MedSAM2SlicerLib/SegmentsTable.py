@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _DECIMALS = (100, 0), (1, 1), (0.1, 2)
 """Least value and how many decimals it has: a lesion of 4 mm has 0.033 ml."""
+SWATCH_PIXELS = 16
 COLUMNS = ("Segment", "Prompts", "ml", "mm")
 
 
@@ -91,7 +92,7 @@ class SegmentsTable:
             if item.text() != text:
                 item.setText(text)
         if before is None or before.color != row.color:
-            self._table.item(number, 0).setData(qt.Qt.DecorationRole, _color(row.color))
+            self._table.item(number, 0).setIcon(_swatch(row.color))
 
     def _added(self, number: int, column: int) -> qt.QTableWidgetItem:
         item = qt.QTableWidgetItem("")
@@ -120,6 +121,11 @@ def _figure(value: float | None) -> str:
     return f"{value:.{decimals}f}" if value else "0"
 
 
-def _color(color: tuple[float, float, float]) -> qt.QColor:
+def _swatch(color: tuple[float, float, float]) -> qt.QIcon:
+    """The colour as it is, also in the row that is chosen: Qt would tint it there."""
     red, green, blue = (round(255 * part) for part in color)
-    return qt.QColor(red, green, blue)
+    pixmap = qt.QPixmap(SWATCH_PIXELS, SWATCH_PIXELS)
+    pixmap.fill(qt.QColor(red, green, blue))
+    icon = qt.QIcon(pixmap)
+    icon.addPixmap(pixmap, qt.QIcon.Selected)
+    return icon

@@ -49,6 +49,16 @@ def test_a_row_tells_volume_and_longest_diameter_as_numpy_finds_them(a_user):
     assert float(mm) == pytest.approx(longest + (i + j) / 2, abs=0.1)
 
 
+def test_the_colour_of_the_chosen_segment_is_shown_as_it_is(a_user):
+    a_user.workspace.segmentation.segment(a_user.segment_id).SetColor(1.0, 0.5, 0.0)
+    a_user.view.refresh()
+    table = a_user.ui.segmentsTable
+    place = table.visualItemRect(table.item(0, 0))
+    seen = table.viewport().grab(place).toImage()
+    colours = {seen.pixelColor(x, seen.height() // 2).getRgb()[:3] for x in range(seen.width())}
+    assert (255, 128, 0) in colours
+
+
 @pytest.mark.parametrize(
     ("side", "figures"), [(0, ["0", "0"]), (2, ["0.005", "1.9"]), (8, ["0.082", "8.7"])]
 )
