@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ PLACES = {
     REMOTE_SERVER: "Remote server",
 }
 REMOTE_WIDGETS = ("serverAddress", "serverToken", "caFile")
+_MEMORY = re.compile(r", \d+ MB of features$")
+"""Left to the tool tip and the section itself: in the title it was cut off."""
 MOST_LETTERS = 52
 """Of the section's title, which Slicer cuts off where the panel ends; its tool tip has all of it."""
 
@@ -221,7 +224,7 @@ class ComputeSection:
         self._whole = whole
         if before != whole and self._ui.computeLabel.text == before:
             self._ui.computeLabel.text = whole
-        title = f"Compute: {whole}"
+        title = f"Compute: {_MEMORY.sub('', whole)}"
         if len(title) > MOST_LETTERS:
             title = f"{title[: MOST_LETTERS - 1].rstrip(', ')}\N{HORIZONTAL ELLIPSIS}"
         if self._ui.computeSection.text != title:

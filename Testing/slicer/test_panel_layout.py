@@ -150,3 +150,14 @@ def test_nothing_of_the_volume_before_stays_in_the_panel(a_user, a_volume):
     a_user.view.refresh()
     assert a_user.ui.sliceLabel.text == ""
     assert a_user.ui.segmentsTable.rowCount == 0
+
+
+def test_the_title_of_compute_leaves_its_memory_to_the_tip(a_user, monkeypatch):
+    from MedSAM2SlicerLib import Backends
+
+    line = "litemedsam on cpu, this computer"
+    whole = f"{line}, 42 MB of features"
+    monkeypatch.setattr(Backends, "describeCompute", lambda *_: whole)
+    a_user.view.refresh()
+    assert a_user.ui.computeSection.text == f"Compute: {line}"
+    assert a_user.ui.computeSection.toolTip == whole
