@@ -69,6 +69,16 @@ def _bySegments(
     return None
 
 
+def overwritten(editorNode: vtk.vtkObject, bridge: SegmentationBridge) -> list[str]:
+    """The segments that a segment may take voxels from: none, the visible ones or all."""
+    mode, display = editorNode.GetOverwriteMode(), bridge.node.GetDisplayNode()
+    if mode == editorNode.OverwriteNone:
+        return []
+    if mode == editorNode.OverwriteAllSegments or display is None:
+        return bridge.segmentIds
+    return [one for one in bridge.segmentIds if display.GetSegmentVisibility(one)]
+
+
 def _shown(bridge: SegmentationBridge, mode: int) -> list[str]:
     """All segments, or the visible ones where the mode is about those."""
     display = bridge.node.GetDisplayNode()

@@ -1,11 +1,9 @@
 """Masks of slices into and out of a segmentation node, on the voxels of its volume.
 
 A slice is written in place, into a labelmap of the segment's own: no other segment can change.
-Where the user lets a segment take voxels from others, writing goes through
-vtkSlicerSegmentEditorLogic, in two steps that are both confined to the slice: what is no longer in
-the mask is removed, then the mask is added. (The logic's own "set" erases all other slices of the
-segment.) The logic is given an editor node of its own, since with a mask in the user's it would look
-at the whole volume for every slice, and add what is erased to the mask's segment.
+Where the user lets a segment take voxels from others, these lose them in the same way. Slicer's own
+vtkSlicerSegmentEditorLogic copies whole labelmaps for each slice, of every segment that loses
+voxels; its "set" erases all other slices of the segment.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 import slicer
 
 from . import Paths
-from .EditableArea import editable
+from .EditableArea import editable, overwritten
 from .Labelmaps import BINARY_LABELMAP, labels_kji, ownLabelmap, thicken
 
 if TYPE_CHECKING:
@@ -58,10 +56,6 @@ class SegmentationBridge:
         self.node = node
         self.volume = volume
         self._editorNode = editorNode
-        self._writing = slicer.vtkMRMLSegmentEditorNode()
-        self._logic = slicer.vtkSlicerSegmentEditorLogic()
-        self._logic.SetMRMLScene(node.GetScene())
-        self._logic.SetSegmentEditorNode(self._writing)
         self._checkGrid()
 
     def _checkGrid(self) -> None:
@@ -210,8 +204,8 @@ class SegmentationBridge:
         may_rc = editable(self._editorNode, self, segmentId, axis, index) if masked else None
         change_rc = before_rc ^ mask_rc if may_rc is None else (before_rc ^ mask_rc) & may_rc
         if masked and overwrites(self._editorNode):
-            self._overwrite(segmentId, axis, index, change_rc & before_rc, change_rc & mask_rc)
-        elif change_rc.any():
+            self._take(segmentId, axis, index, change_rc & mask_rc)
+        if change_rc.any():
             self._writeInPlace(segmentId, axis, index, change_rc, mask_rc)
         return self.readSlice(segmentId, axis, index)
 
@@ -254,25 +248,12 @@ class SegmentationBridge:
         # As Slicer's own logic does: without it views stay as they are, and the node counts as saved.
         segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified, segmentId)
 
-    def _overwrite(
-        self,
-        segmentId: str,
-        axis: SliceAxis,
-        index: int,
-        removed_rc: np.ndarray,
-        added_rc: np.ndarray,
-    ) -> None:
-        """Changes pixels through Slicer's own logic, which takes them from the other segments."""
-        self._writing.SetOverwriteMode(self._editorNode.GetOverwriteMode())
-        for pixels_rc, mode in (
-            (removed_rc, self._logic.ModificationModeRemove),
-            (added_rc, self._logic.ModificationModeAdd),
-        ):
-            if pixels_rc.any():
-                image = imageOf(self.volume, axis, index, pixels_rc)
-                self._logic.ModifySegmentByLabelmap(
-                    self.node, segmentId, image, mode, image.GetExtent(), False, False
-                )
+    def _take(self, segmentId: str, axis: SliceAxis, index: int, added_rc: np.ndarray) -> None:
+        """Takes pixels from the other segments: from all, or from the visible ones."""
+        for other in overwritten(self._editorNode, self):
+            taken_rc = self.readSlice(other, axis, index) & added_rc
+            if other != segmentId and taken_rc.any():
+                self._writeInPlace(other, axis, index, taken_rc, ~taken_rc)
 
 
 def overwrites(editorNode: vtk.vtkObject) -> bool:

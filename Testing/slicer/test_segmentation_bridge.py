@@ -150,6 +150,29 @@ def test_a_slice_that_is_written_as_it_is_causes_no_event(a_script):
     assert workspace.segmentation.stamp(segment_id) == stamp
 
 
+def test_what_is_taken_from_another_segment_is_taken_in_place(a_script):
+    first, second, third = a_script.segment_id, a_script.add(), a_script.add()
+    workspace, editor = a_script.workspace, a_script.logic.parameters.editor
+    full_rc = np.ones((7, 8), dtype=bool)
+    for segment_id, index, mask_rc in (
+        (first, 2, full_rc),
+        (second, 3, full_rc),
+        (third, 2, a_mask(1)),
+    ):
+        workspace.segmentation.writeSlice(segment_id, workspace.axis, index, mask_rc)
+    editor.SetOverwriteMode(editor.OverwriteAllSegments)
+    segment = workspace.segmentation.segment
+    held = [segment(one).GetRepresentation("Binary labelmap") for one in (first, second, third)]
+    scalars = [labelmap.GetPointData().GetScalars() for labelmap in held]
+    stamp = workspace.segmentation.stamp(second)
+    workspace.segmentation.writeSlice(third, workspace.axis, 2, a_mask(2))
+    assert np.array_equal(a_script.slices(first)[2], ~(a_mask(2) & ~a_mask(1)))
+    assert np.array_equal(a_script.slices(third)[2], a_mask(2))
+    assert workspace.segmentation.stamp(second) == stamp
+    for labelmap, before in zip(held, scalars, strict=True):
+        assert labelmap.GetPointData().GetScalars() is before
+
+
 def test_writing_leaves_the_users_editor_settings_alone(a_script):
     segment_id = a_script.segment_id
     editor, node = a_script.logic.parameters.editor, a_script.logic.parameters.segmentation
