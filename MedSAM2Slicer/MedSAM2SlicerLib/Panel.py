@@ -50,6 +50,8 @@ class Panel:
         """Called in the worker thread, with the settings as they were when they last changed."""
         from . import Backends
 
+        if self._chosen.mode != BUNDLED_SERVER:
+            self.server.stop()  # it would keep its memory, on a graphics card too, for nothing
         return Backends.openBackend(self._chosen, self.server)
 
     def _reviveServer(self) -> None:

@@ -127,3 +127,16 @@ def test_what_can_not_be_set_up_here_is_said_without_asking(a_user, a_slicer, mo
     assert "choose a remote server" in a_user.ui.statusLabel.text
     assert not a_slicer.messages
     assert not a_user.pip.asked
+
+
+@pytest.mark.parametrize(
+    ("mode", "ends"), [("this-computer", 1), ("remote-server", 1), ("bundled-server", 0)]
+)
+def test_the_bundled_server_ends_once_another_place_is_used(a_slicer, monkeypatch, mode, ends):
+    panel, stopped = User(a_slicer).panel, []
+    monkeypatch.setattr(Backends, "openBackend", lambda *_: "a backend")
+    monkeypatch.setattr(panel.server, "stop", lambda: stopped.append(True))
+    panel.settings.mode = mode
+    panel._onSettings()
+    assert panel._openBackend() == "a backend"
+    assert len(stopped) == ends
