@@ -367,6 +367,7 @@ class SegmentationLogic:
             self.chores.add(self._settling(self._workspace, "Edit", patiently=True))
         else:
             self.forgetWorkspace()
+            self.message.emit("")
 
     def _settled(self, act: Callable[[], None], label: str = "Edit") -> None:
         """Calls ``act`` once the user's own changes are taken up and all chores before are done."""

@@ -112,6 +112,10 @@ def remove_volume(user):
     user.logic.scene.RemoveNode(user.logic.parameters.volume)
 
 
+def remove_segmentation(user):
+    user.logic.scene.RemoveNode(user.logic.parameters.segmentation)
+
+
 def remove_segments(user):
     user.logic.parameters.segmentation.GetSegmentation().RemoveAllSegments()
 
@@ -130,6 +134,7 @@ def segmentation_elsewhere(user):
 AWAY = [
     close_scene,
     remove_volume,
+    remove_segmentation,
     remove_segments,
     segmentation_elsewhere,
     new_segmentation,
@@ -145,6 +150,7 @@ def test_segments_and_slices_that_are_gone_are_not_shown(a_user, choose):
     choose(a_user)
     standin.pump(1)
     assert shown(a_user) == (0, "", False)
+    assert choose is remove_segments or "slices in" not in a_user.ui.statusLabel.text
     QtTest.QTest.mouseClick(a_user.ui.sliceStrip, QtCore.Qt.MouseButton.LeftButton)
     standin.pump(0.2)
 
