@@ -24,8 +24,8 @@ _WORDS = {
     r"give it with --checkpoint FILE": "choose it as your own checkpoint",
     r"take --device cpu, or auto": "choose cpu or auto as device",
     r"No server answers at http://127[.]0[.]0[.]1:\d+ .*try again\.": (
-        "The server on this computer does not answer any more; nothing is lost. Press the button "
-        "again: a bundled server is started anew."
+        "The server on this computer does not answer; nothing is lost. Press the button again: a "
+        "bundled server is started anew. Check that it runs if you started it yourself."
     ),
     r"; check its coordinate system\.": "; move it onto the image, or draw it anew.",
     r" \(row, column, row, column\) lies outside the slice[^.]*": (

@@ -258,8 +258,9 @@ def test_settings_that_can_not_work_are_refused_before_anything_is_sent():
                 "that it runs and that address and network are right, then try again."
             ),
             (
-                "The server on this computer does not answer any more; nothing is lost. Press the "
-                "button again: a bundled server is started anew."
+                "The server on this computer does not answer; nothing is lost. Press the button "
+                "again: a bundled server is started anew. Check that it runs if you started it "
+                "yourself."
             ),
         ),
         (

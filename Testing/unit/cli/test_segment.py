@@ -163,7 +163,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--box-ijk", "90,90,90,99,99,99"], "lies outside the volume"),
     (["--box-mm", "900,900,900,950,950,950"], "outside the volume"),
     (["--box-ijk", "4,4,4,9,9,9", "--range", "9:4"], "is empty"),
-    (["--box-ijk", "4,4,4,9,9,9", "--range", "11:13"], "is empty"),
+    (["--box-ijk", "4,4,4,9,9,9", "--range", "11:13"], "outside its range 11 to 13"),
     (["--box-ijk", "4,4,4,9,9,9", "--range", "30:40"], "outside the volume's slices 0..13"),
     (["--box-ijk", "4,4,4,9"], "say which with --slice N"),
     (["--point", "99,1,1"], "lies outside the volume"),
