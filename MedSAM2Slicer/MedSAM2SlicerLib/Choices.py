@@ -114,7 +114,8 @@ class Choices:
 
         preset = PRESETS.get(self._logic.parameters.window)
         volume = self._logic.parameters.volume
-        if preset is None or volume is None or not self._ui.windowPreviewCheckBox.checked:
+        shown = volume is not None and volume.GetDisplayNode() is not None
+        if preset is None or not shown or not self._ui.windowPreviewCheckBox.checked:
             return
         volume.GetDisplayNode().SetAutoWindowLevel(False)
         volume.GetDisplayNode().SetWindowLevelMinMax(preset.low, preset.high)

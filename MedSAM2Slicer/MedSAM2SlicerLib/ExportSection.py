@@ -69,7 +69,10 @@ class ExportSection:
 
     def markCompleted(self) -> None:
         """Sets the current segment's status to completed."""
-        workspace, segmentId = self._logic.workspace(), self._logic.currentSegment()
+        workspace = self._logic.workspace()
+        if not workspace.segmentation.segmentIds:
+            return
+        segmentId = self._logic.currentSegment()
         self._logic.setStatus(segmentId, completed=True)
         self._logic.message.emit(f"{workspace.nameOf(segmentId)} is marked as completed.")
 

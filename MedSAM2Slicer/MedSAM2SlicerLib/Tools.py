@@ -86,13 +86,21 @@ class Tools:
             self._placement.start(node, tool, persistent=tool in PERSISTENT)
         self._onChanged()
 
-    def advance(self) -> None:
-        """Lets the next box be drawn where boxes are drawn in a row; to be called every tick.
+    @property
+    def isWaiting(self) -> bool:
+        """Whether the next of several boxes in a row is still to be begun.
 
         Not at the click that ends a box: Slicer is still leaving its place mode then.
         """
-        if self._again:
-            self.start(self._again)
+        return bool(self._again)
+
+    def advance(self) -> None:
+        """Lets the next box be drawn.
+
+        Raises:
+            MedSAM2Error: there is nothing to place it on any more.
+        """
+        self.start(self._again)
 
     def _onEnded(self, node: Any) -> None:
         """A box gets its depth, a prompt that came to nothing goes, a new box replaces the old."""

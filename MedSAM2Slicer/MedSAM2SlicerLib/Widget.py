@@ -246,7 +246,8 @@ class Widget:
             self._restartTool()
         self.logic.tick()
         self.compute.poll()
-        self.tools.advance()
+        if self.tools.isWaiting:
+            self.status.attempt(self.tools.advance)
         now = time.monotonic()
         if now - self._settledAt > SETTLE_SECONDS and not self.tools.current:
             self._settledAt = now

@@ -258,9 +258,9 @@ def test_settings_that_can_not_work_are_refused_before_anything_is_sent():
                 "that it runs and that address and network are right, then try again."
             ),
             (
-                "The server on this computer does not answer; nothing is lost. Press the button "
-                "again: a bundled server is started anew. Check that it runs if you started it "
-                "yourself."
+                "No server answers at http://127.0.0.1:36043 on this computer; nothing is lost. "
+                "Press the button again: a bundled server is started anew. Check that it runs if "
+                "you started it yourself."
             ),
         ),
         (
