@@ -242,7 +242,7 @@ def test_many_half_open_heads_keep_no_honest_client_out():
         assert answered(early)
         assert wait(lambda: sum(map(len, protocol.half_open.values())) <= 16)
         assert wait(lambda: not any(map(is_open, flood[:280])))
-        assert all(map(is_open, flood[-16:]))
+        assert all(map(is_open, flood[-15:]))  # an honest head may have had the 16th place
 
 
 def test_many_connections_between_two_requests_keep_no_honest_client_out():
