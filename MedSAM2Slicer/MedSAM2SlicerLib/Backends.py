@@ -32,7 +32,12 @@ _PLACES = {
 
 
 def describeCompute(settings: Settings, backend: Backend | None = None) -> str:
-    """One line for the status bar: where, with which model, on which device. Any thread.
+    """One line for the status bar: :func:`describePlace` and :func:`describeMemory`. Any thread."""
+    return describePlace(settings, backend) + describeMemory(backend)
+
+
+def describePlace(settings: Settings, backend: Backend | None = None) -> str:
+    """Where, with which model, on which device. Any thread.
 
     Args:
         settings: the user's.
@@ -48,9 +53,13 @@ def describeCompute(settings: Settings, backend: Backend | None = None) -> str:
     if backend is None:
         device = "" if settings.mode == REMOTE_SERVER else f" on {settings.device}"
         return f"{planned}{device}, {place}"
+    return f"{backend.model.name} on {backend.model.device}, {place}"
+
+
+def describeMemory(backend: Backend | None) -> str:
+    """The end of that line: what a backend's features take; empty where there are none here."""
     features = getattr(backend, "features", None)
-    held = f", {features.used_bytes / 1e6:.0f} MB of features" if features is not None else ""
-    return f"{backend.model.name} on {backend.model.device}, {place}{held}"
+    return f", {features.used_bytes / 1e6:.0f} MB of features" if features is not None else ""
 
 
 def openBackend(

@@ -13,6 +13,7 @@ from .CineBridge import CineBridge, Plane, browserOf, planeNamed
 from .CinePrompts import CinePrompts
 from .CineSegmentation import CineSegmentation, createCineSegmentation
 from .PromptStore import PromptStore
+from .SceneNodes import nodesOf
 from .SegmentationBridge import SegmentationBridge, createSegmentation
 from .VolumeBridge import VolumeBridge
 
@@ -90,8 +91,9 @@ def workedOn(volume: vtk.vtkObject | None) -> vtk.vtkObject | None:
     """
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
     sequences = slicer.modules.sequences.logic()
-    for node in reversed(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")):
-        isOfVolume = volume is not None and node.GetNodeReference(role) is volume
+    scene = volume.GetScene() if volume is not None else None
+    for node in reversed(nodesOf(scene, "vtkMRMLSegmentationNode") if scene is not None else []):
+        isOfVolume = node.GetNodeReference(role) is volume
         if isOfVolume and _isMarked(node) and not sequences.GetFirstBrowserNodeForProxyNode(node):
             return node
     return None

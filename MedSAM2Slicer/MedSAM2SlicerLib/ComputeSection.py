@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,6 @@ PLACES = {
     REMOTE_SERVER: "Remote server",
 }
 REMOTE_WIDGETS = ("serverAddress", "serverToken", "caFile")
-_MEMORY = re.compile(r", \d+ MB of features$")
-"""Left to the tool tip and the section itself: in the title it was cut off."""
 MOST_LETTERS = 52
 """Of the section's title, which Slicer cuts off where the panel ends; its tool tip has all of it."""
 
@@ -219,12 +216,16 @@ class ComputeSection:
         self._onChanged()
 
     def describe(self, backend: Any) -> None:
-        """Shows in the section's title what computes, also while it is collapsed."""
-        before, whole = self._whole, Backends.describeCompute(self._settings, backend)
+        """Shows in the section's title what computes, also while it is collapsed.
+
+        The memory is left to its tool tip and to the section itself: the title would be cut off.
+        """
+        place = Backends.describePlace(self._settings, backend)
+        before, whole = self._whole, place + Backends.describeMemory(backend)
         self._whole = whole
         if before != whole and self._ui.computeLabel.text == before:
             self._ui.computeLabel.text = whole
-        title = f"Compute: {_MEMORY.sub('', whole)}"
+        title = f"Compute: {place}"
         if len(title) > MOST_LETTERS:
             title = f"{title[: MOST_LETTERS - 1].rstrip(', ')}\N{HORIZONTAL ELLIPSIS}"
         if self._ui.computeSection.text != title:

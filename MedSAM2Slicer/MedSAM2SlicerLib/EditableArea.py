@@ -6,6 +6,7 @@ a slice that is streamed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,10 +60,11 @@ def _bySegments(
     index: int,
 ) -> np.ndarray | None:
     mode = editorNode.GetMaskMode()
+    visibleOnly = mode in _OF_VISIBLE
     if mode in _INSIDE:
-        return _union(bridge, _shown(bridge, mode), axis, index)
+        return _union(bridge, _among(bridge, visibleOnly=visibleOnly), axis, index)
     if mode in _OUTSIDE:
-        others = [one for one in _shown(bridge, mode) if one != segmentId]
+        others = set(_among(bridge, visibleOnly=visibleOnly)) - {segmentId}
         return ~_union(bridge, others, axis, index)
     if mode == _AREAS.EditAllowedInsideSingleSegment:
         return _union(bridge, [editorNode.GetMaskSegmentID() or ""], axis, index)
@@ -71,24 +73,22 @@ def _bySegments(
 
 def overwritten(editorNode: vtk.vtkObject, bridge: SegmentationBridge) -> list[str]:
     """The segments that a segment may take voxels from: none, the visible ones or all."""
-    mode, display = editorNode.GetOverwriteMode(), bridge.node.GetDisplayNode()
+    mode = editorNode.GetOverwriteMode()
     if mode == editorNode.OverwriteNone:
         return []
-    if mode == editorNode.OverwriteAllSegments or display is None:
-        return bridge.segmentIds
-    return [one for one in bridge.segmentIds if display.GetSegmentVisibility(one)]
+    return _among(bridge, visibleOnly=mode != editorNode.OverwriteAllSegments)
 
 
-def _shown(bridge: SegmentationBridge, mode: int) -> list[str]:
-    """All segments, or the visible ones where the mode is about those."""
+def _among(bridge: SegmentationBridge, *, visibleOnly: bool) -> list[str]:
+    """All segments, or those that are shown."""
     display = bridge.node.GetDisplayNode()
-    if mode not in _OF_VISIBLE or display is None:
+    if not visibleOnly or display is None:
         return bridge.segmentIds
     return [one for one in bridge.segmentIds if display.GetSegmentVisibility(one)]
 
 
 def _union(
-    bridge: SegmentationBridge, segmentIds: list[str], axis: SliceAxis, index: int
+    bridge: SegmentationBridge, segmentIds: Iterable[str], axis: SliceAxis, index: int
 ) -> np.ndarray:
     masks = [bridge.readSlice(segmentId, axis, index) for segmentId in segmentIds]
     return np.logical_or.reduce([*masks, bridge.readSlice("", axis, index)])

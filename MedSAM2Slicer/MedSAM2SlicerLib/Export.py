@@ -14,6 +14,7 @@ import slicer
 
 from . import Paths
 from .Labelmaps import BINARY_LABELMAP, labels_kji
+from .SceneNodes import nodesOf
 from .VolumeBridge import modality
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
@@ -104,17 +105,13 @@ def _voxelCount(segmentation: vtk.vtkObject) -> int:
 @contextlib.contextmanager
 def _leavingNothing(scene: vtk.vtkObject) -> Iterator[None]:
     """Takes away what comes into the scene meanwhile: Slicer adds displays and a table of colours."""
-    before = {node.GetID() for node in _nodesOf(scene)}
+    before = {node.GetID() for node in nodesOf(scene)}
     try:
         yield
     finally:
-        for node in _nodesOf(scene):
+        for node in nodesOf(scene):
             if node.GetID() not in before:
                 scene.RemoveNode(node)
-
-
-def _nodesOf(scene: vtk.vtkObject) -> list[vtk.vtkObject]:
-    return [scene.GetNthNode(number) for number in range(scene.GetNumberOfNodes())]
 
 
 def _suffixOf(path: Path) -> str:

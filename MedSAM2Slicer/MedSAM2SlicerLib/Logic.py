@@ -82,9 +82,9 @@ class SegmentationLogic:
             OutputError: the segmentation does not fit the volume.
         """
         parameters = self.parameters
-        volume, axis = chosenVolume(parameters), chosenAxis(parameters)
+        volume = chosenVolume(parameters)
         if parameters.segmentation is None:
-            parameters.segmentation = newSegmentation(volume, axis)
+            parameters.segmentation = newSegmentation(volume, chosenAxis(parameters))
         if parameters.editor is None:
             parameters.editor = createEditorNode(self.scene)
         key = chosen(parameters)

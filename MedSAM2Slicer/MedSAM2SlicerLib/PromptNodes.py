@@ -16,6 +16,8 @@ import vtk
 
 import slicer
 
+from .SceneNodes import nodesOf
+
 KIND = "MedSAM2.Kind"
 SEGMENT = "MedSAM2.Segment"
 IDENTITY = "MedSAM2.Prompt"
@@ -73,7 +75,7 @@ def takeAway(node: vtk.vtkObject) -> None:
 
 def removeOrphans(scene: vtk.vtkObject) -> None:
     """Takes away the prompts of segmentations that were removed: nothing lists them any more."""
-    for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode", scene):
+    for node in nodesOf(scene, "vtkMRMLMarkupsNode"):
         if node.GetAttribute(KIND) and node.GetNodeReferenceID(SEGMENTATION) is None:
             takeAway(node)
 
@@ -121,12 +123,9 @@ def dress(node: vtk.vtkObject, segmentation: vtk.vtkObject) -> None:
 
 def freeRois(scene: vtk.vtkObject) -> list[vtk.vtkObject]:
     """The boxes in a scene that are no prompt."""
-    found = scene.GetNodesByClass("vtkMRMLMarkupsROINode")
-    found.UnRegister(None)
-    nodes = [found.GetItemAsObject(number) for number in range(found.GetNumberOfItems())]
     return [
         node
-        for node in nodes
+        for node in nodesOf(scene, "vtkMRMLMarkupsROINode")
         if not node.GetAttribute(KIND) and not node.GetHideFromEditors() and min(node.GetSize()) > 0
     ]
 

@@ -15,6 +15,7 @@ import slicer
 
 from . import PromptNodes
 from .PromptNodes import ADOPTED, IDENTITY, KIND, SEGMENT, SEGMENTATION
+from .SceneNodes import nodesOf
 
 Snapshot = dict[str, dict[str, Any]]
 
@@ -45,10 +46,7 @@ class PromptStore:
         ]
 
     def _all(self) -> Iterator[vtk.vtkObject]:
-        markups = self._scene.GetNodesByClass("vtkMRMLMarkupsNode")
-        markups.UnRegister(None)
-        for number in range(markups.GetNumberOfItems()):
-            node = markups.GetItemAsObject(number)
+        for node in nodesOf(self._scene, "vtkMRMLMarkupsNode"):
             if node.GetAttribute(KIND) and self._owns(node):
                 yield node
 

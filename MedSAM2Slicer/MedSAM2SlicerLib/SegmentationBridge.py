@@ -203,7 +203,7 @@ class SegmentationBridge:
         before_rc = self.readSlice(segmentId, axis, index)
         may_rc = editable(self._editorNode, self, segmentId, axis, index) if masked else None
         change_rc = before_rc ^ mask_rc if may_rc is None else (before_rc ^ mask_rc) & may_rc
-        if masked and overwrites(self._editorNode):
+        if masked:
             self._take(segmentId, axis, index, change_rc & mask_rc)
         if change_rc.any():
             self._writeInPlace(segmentId, axis, index, change_rc, mask_rc)

@@ -38,7 +38,12 @@ class Tools:
         self._logic, self._views, self._onChanged = logic, views, onChanged
         self._placement = Placement(logic.scene, self._onEnded)
         self._drawing: Drawing | None = None
-        self._tool = self._stroke = self._again = ""
+        self._tool = self._stroke = ""
+        self.isWaiting = False
+        """Whether the next of several boxes in a row is still to be begun.
+
+        Not at the click that ends a box: Slicer is still leaving its place mode then.
+        """
         self._workspace: Any = None
         self.segmentId = ""
         """The segment that the tool places prompts of."""
@@ -46,7 +51,7 @@ class Tools:
     @property
     def current(self) -> str:
         """The tool that is on, or empty."""
-        return self._stroke or self._placement.tool or self._again
+        return BOXES if self.isWaiting else self._stroke or self._placement.tool
 
     @property
     def isAstray(self) -> bool:
@@ -60,7 +65,8 @@ class Tools:
 
     def stop(self) -> None:
         """Ends the tool; nothing half placed stays."""
-        self._stroke = self._again = self._tool = ""
+        self._stroke = self._tool = ""
+        self.isWaiting = False
         drawing, self._drawing = self._drawing, None
         if drawing is not None:
             drawing.stop()
@@ -86,21 +92,13 @@ class Tools:
             self._placement.start(node, tool, persistent=tool in PERSISTENT)
         self._onChanged()
 
-    @property
-    def isWaiting(self) -> bool:
-        """Whether the next of several boxes in a row is still to be begun.
-
-        Not at the click that ends a box: Slicer is still leaving its place mode then.
-        """
-        return bool(self._again)
-
     def advance(self) -> None:
         """Lets the next box be drawn.
 
         Raises:
             MedSAM2Error: there is nothing to place it on any more.
         """
-        self.start(self._again)
+        self.start(BOXES)
 
     def _onEnded(self, node: Any) -> None:
         """A box gets its depth, a prompt that came to nothing goes, a new box replaces the old."""
@@ -126,7 +124,7 @@ class Tools:
     def _replaceRivals(self, node: Any) -> None:
         """Takes the place of the segment's box, or begins a segment where boxes come in a row."""
         if self._tool == BOXES:
-            self._again = BOXES
+            self.isWaiting = True
             if not self._isBlank(node):
                 self._workspace.prompts.hand(node, self._logic.addSegment())
             return
