@@ -20,6 +20,10 @@ if str(MODULE) not in sys.path:
     sys.path.append(str(MODULE))
 
 
+BOX = (3, 2, 2, 12, 10, 12)
+"""Of :func:`noise`: inclusive ``i0, j0, k0, i1, j1, k1``."""
+
+
 class Script:
     """Works on one volume with the module's logic, and waits after everything it does.
 
@@ -203,3 +207,9 @@ def shown_bounds(segmentation: Any, segment_id: str) -> np.ndarray:
     matrix = slicer.util.arrayFromVTKMatrix(outer) @ slicer.util.arrayFromVTKMatrix(inner)
     corners_ras = corners_ijk @ matrix[:3, :3].T + matrix[:3, 3]
     return np.stack([corners_ras.min(axis=0), corners_ras.max(axis=0)], axis=1).ravel()
+
+
+def drawn_rc(script: Script, seed: int) -> np.ndarray:
+    """A mask that no model makes."""
+    found: np.ndarray = np.random.default_rng(seed).random(script.workspace.shape_rc) < 0.2
+    return found

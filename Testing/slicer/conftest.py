@@ -113,3 +113,33 @@ def a_shown_volume(a_slicer: Any, a_volume: Callable[..., Any]) -> Callable[...,
         return volume
 
     return make
+
+
+@pytest.fixture
+def a_script(a_scene: Any) -> Iterator[Any]:
+    """The logic on a volume of noise; what fails in it fails the test. See :mod:`module_script`."""
+    from module_script import Script, noise
+
+    script = Script(a_scene, noise(a_scene))
+    yield script
+    script.close()
+    assert script.failures == []
+
+
+@pytest.fixture
+def a_user(a_slicer: Any, a_volume: Callable[..., Any]) -> Any:
+    """At the panel, with a volume chosen. See :mod:`module_user`."""
+    from fake_backend import FakeBackend
+    from module_user import User
+
+    user = User(a_slicer, FakeBackend)
+    user.choose(a_volume("axial"))
+    return user
+
+
+@pytest.fixture
+def a_user_with_a_mask(a_user: Any) -> Any:
+    """The same after a run of one segment on slices 8 to 16."""
+    a_user.draw_box(12, (8, 10, 32, 38), (8, 16))
+    a_user.run()
+    return a_user

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from fake_backend import FakeBackend
-from module_user import User
 
 
 @pytest.fixture
-def a_user(a_slicer, a_volume):
-    user = User(a_slicer, FakeBackend)
-    user.choose(a_volume("axial"))
-    user.draw_box(12, (8, 10, 32, 38), (8, 16))
-    user.run()
-    return user
+def a_user(a_user_with_a_mask):
+    return a_user_with_a_mask
 
 
 @pytest.mark.parametrize(

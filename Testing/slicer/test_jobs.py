@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
+import standin
 from compute_rooms import MODULE
 
 ENDING = """
@@ -131,11 +131,6 @@ def test_one_poll_takes_no_longer_than_it_may(jobs):
     assert seen == list(range(100))
 
 
-def wait_keeping_the_lock(seconds):
-    """Waits as Slicer's main thread waits for events."""
-    ctypes.PyDLL(None).usleep(int(1e6 * seconds))
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no usleep")
 def test_the_worker_is_lent_the_lock_that_the_main_thread_keeps(jobs):
     def work(_):
@@ -146,7 +141,7 @@ def test_the_worker_is_lent_the_lock_that_the_main_thread_keeps(jobs):
     while not job.finished:
         jobs.poll()
         jobs.giveWay(0.015)
-        wait_keeping_the_lock(0.02)
+        standin.clock.sleep_with_the_lock(0.02)
     assert time.monotonic() - begun < 3  # 300 waits for the main thread take 6 s
 
 

@@ -34,13 +34,6 @@ NEEDED = (
 
 
 @pytest.fixture
-def a_user(a_slicer, a_volume):
-    user = User(a_slicer, FakeBackend)
-    user.choose(a_volume("axial"))
-    return user
-
-
-@pytest.fixture
 def an_open_panel(a_user):
     for name in SECTIONS:
         getattr(a_user.ui, name).collapsed = False
@@ -157,7 +150,8 @@ def test_the_title_of_compute_leaves_its_memory_to_the_tip(a_user, monkeypatch):
 
     line = "litemedsam on cpu, this computer"
     whole = f"{line}, 42 MB of features"
-    monkeypatch.setattr(Backends, "describeCompute", lambda *_: whole)
+    monkeypatch.setattr(Backends, "describePlace", lambda *_: line)
+    monkeypatch.setattr(Backends, "describeMemory", lambda _: whole.removeprefix(line))
     a_user.view.refresh()
     assert a_user.ui.computeSection.text == f"Compute: {line}"
     assert a_user.ui.computeSection.toolTip == whole

@@ -1,15 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from module_script import Script, noise
-
-
-@pytest.fixture
-def a_script(a_scene):
-    script = Script(a_scene, noise(a_scene))
-    yield script
-    script.close()
-    assert script.failures == []
 
 
 def copied(node):

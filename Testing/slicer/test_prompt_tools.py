@@ -5,17 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import standin
-from fake_backend import FakeBackend
-from module_user import User
 
 import slicer
-
-
-@pytest.fixture
-def a_user(a_slicer, a_volume):
-    user = User(a_slicer, FakeBackend)
-    user.choose(a_volume("axial"))
-    return user
 
 
 def prompts_of(user):

@@ -8,24 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from module_script import Script, noise, slowly
-
-BOX = (3, 2, 2, 12, 10, 12)
-"""Inclusive ``i0, j0, k0, i1, j1, k1``."""
-
-
-@pytest.fixture
-def a_script(a_scene):
-    script = Script(a_scene, noise(a_scene))
-    yield script
-    script.close()
-    assert script.failures == []
-
-
-def drawn_rc(script, seed):
-    """A mask that no model makes."""
-    rng = np.random.default_rng(seed)
-    return rng.random(script.workspace.shape_rc) < 0.2
+from module_script import BOX, Script, drawn_rc, noise, slowly
 
 
 def filled(script, segment_id=None):

@@ -7,10 +7,8 @@ import contextlib
 import numpy as np
 import pytest
 import standin
-from module_script import Script, noise
+from module_script import BOX, Script, noise
 from server_process import running
-
-BOX = (3, 2, 2, 12, 10, 12)
 
 
 def a_box(script):

@@ -6,25 +6,9 @@ import numpy as np
 import pytest
 import standin
 from fake_backend import FakeBackend
-from module_script import Script, noise, slowly
+from module_script import BOX, Script, drawn_rc, noise, slowly
 
 from medsam2.core.errors import OutputError
-
-BOX = (3, 2, 2, 12, 10, 12)
-"""Inclusive ``i0, j0, k0, i1, j1, k1``."""
-
-
-@pytest.fixture
-def a_script(a_scene):
-    script = Script(a_scene, noise(a_scene))
-    yield script
-    script.close()
-    assert script.failures == []
-
-
-def drawn_rc(script, seed):
-    """A mask that no model makes."""
-    return np.random.default_rng(seed).random(script.workspace.shape_rc) < 0.2
 
 
 def mixed_actions(script):

@@ -5,18 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import standin
-from fake_backend import FakeBackend
-from module_user import User
 from PySide6 import QtCore, QtTest, QtWidgets
 
 
 @pytest.fixture
-def a_user(a_slicer, a_volume):
-    user = User(a_slicer, FakeBackend)
-    user.choose(a_volume("axial"))
-    user.draw_box(12, (8, 10, 32, 38), (8, 16))
-    user.run()
-    return user
+def a_user(a_user_with_a_mask):
+    return a_user_with_a_mask
 
 
 def texts(user, row=0):

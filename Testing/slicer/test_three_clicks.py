@@ -9,14 +9,6 @@ import numpy as np
 import pytest
 import standin
 from fake_backend import FakeBackend
-from module_user import User
-
-
-@pytest.fixture
-def a_user(a_slicer, a_volume):
-    user = User(a_slicer, FakeBackend)
-    user.choose(a_volume("axial"))
-    return user
 
 
 def test_three_clicks_segment_a_structure(a_user):
