@@ -16,6 +16,10 @@ KINDS = {"drawBox": "roi", BOXES: "roi", "sliceBox": "box"}
 """Prompt kinds of the tools whose names differ."""
 PERSISTENT = ("inside", "outside")
 STROKES = ("scribble", "lasso")
+OFF_PLANE = (
+    "That prompt lies off the slice that is followed through time and is not used. Undo it (Ctrl+Z), "
+    "or show its slice and choose Slices across: Time anew."
+)
 
 
 class Tools:
@@ -117,6 +121,8 @@ class Tools:
                 self._logic.message.emit("That box lies beside the volume; draw it on the image.")
         if PromptNodes.isComplete(node):
             self._replaceRivals(node)
+            if workspace.volume.at(node) is None:
+                self._logic.message.emit(OFF_PLANE)
         workspace.prompts.removeEmpty()
         self._logic.settle()
         self._onChanged()

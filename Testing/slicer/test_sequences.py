@@ -326,6 +326,26 @@ def test_another_slice_of_a_4d_scan_has_its_own_locks_and_prompts(a_slicer, a_sc
     assert equal(user.masks(), made)
 
 
+@pytest.mark.parametrize("tool", ["drawBox", "inside"])
+def test_a_prompt_off_the_slice_that_is_followed_is_told(a_slicer, a_scene, tool):
+    volume = cine.add_sequence(a_scene, cine.beating(cine.SCAN_SHAPE_KJI, 6))
+    user = through_time(a_slicer, volume)
+    widget, frames = user.view_showing(2), user.workspace.volume
+    axis, other = frames.plane.axis, frames.plane.index + 2
+    widget.mrmlSliceNode().JumpSliceByOffsetting(*frames.space.centreOf(axis, other))
+    user.press(tool)
+    for place_rc in ((4, 5), (26, 30)):
+        standin.mouse.click(widget, frames.space.ijkToRas(axis.join_ijk(other, place_rc)))
+    user.view.tools.stop()
+    standin.pump(0.2)
+    assert "is not used" in user.ui.statusLabel.text
+    user.settle()
+    assert user.workspace.objectPrompts(user.segment_id).prompts == ()
+    user.press("undo")
+    user.settle()
+    assert user.workspace.prompts.nodes(user.segment_id) == []
+
+
 def test_a_volume_that_is_no_sequence_does_not_offer_time(a_slicer, a_volume, a_scene):
     user = User(a_slicer, FakeBackend)
     user.choose(a_volume("axial"))
