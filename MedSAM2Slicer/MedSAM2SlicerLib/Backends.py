@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REMOTE_PATIENCE_SECONDS = 60.0
 BUNDLED_PATIENCE_SECONDS = 20.0
-"""How long to go on without progress; a server of our own that is gone does not come back by itself."""
+"""How long to go on without progress; a server of our own that has ended is told at once."""
 TEST_PATIENCE_SECONDS = 4.0
 
 _PLACES = {
@@ -149,4 +149,9 @@ def _remote(settings: Settings, patienceSeconds: float) -> RemoteBackend:
 def _bundled(serverProcess: ServerProcess, patienceSeconds: float) -> RemoteBackend:
     from medsam2.client.backend import RemoteBackend
 
-    return RemoteBackend(serverProcess.url, serverProcess.token, patience_s=patienceSeconds)
+    return RemoteBackend(
+        serverProcess.url,
+        serverProcess.token,
+        patience_s=patienceSeconds,
+        is_alive=lambda: serverProcess.running,
+    )

@@ -80,7 +80,7 @@ def test_the_bundled_server_gives_the_same_masks_also_after_it_was_killed_in_mid
 ):
     lines = []
     backend = Backends.openBackend(
-        tiny("bundled-server"), bundled, lines.append, patienceSeconds=1.0
+        tiny("bundled-server"), bundled, lines.append, patienceSeconds=600
     )
     assert lines == ["Starting the bundled server...", "Loading tiny-random..."]
     assert len(expected) == SLICES

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from fake_backend import FakeBackend
@@ -26,8 +27,8 @@ def connect(script: Script) -> Iterator[Callable[..., RemoteBackend]]:
     """Makes backends of the server, and closes them."""
     made: list[RemoteBackend] = []
 
-    def connect(patience_s: float = 5.0) -> RemoteBackend:
-        made.append(RemoteBackend(script.url, TOKEN, patience_s=patience_s))
+    def connect(patience_s: float = 5.0, **given: Any) -> RemoteBackend:
+        made.append(RemoteBackend(script.url, TOKEN, patience_s=patience_s, **given))
         return made[-1]
 
     yield connect

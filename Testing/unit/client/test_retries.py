@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -120,6 +121,17 @@ def test_patience_has_an_end(connect, script, volume, reply, error):
             session.predict(1, 4)
         assert time.monotonic() - begun < 2
         assert script.count("POST") > 2
+
+
+def test_a_server_that_is_known_to_have_ended_is_not_waited_for(connect, script, volume):
+    ended = threading.Event()
+    backend = connect(patience_s=600, is_alive=lambda: not ended.is_set())
+    with backend.open(volume) as session:
+        session.put(1, ROI)
+        script.fail_always("POST", CUT)
+        ended.set()
+        with pytest.raises(ServerUnreachableError, match="nothing is lost"):
+            session.predict(1, 4)
 
 
 def test_a_wait_that_the_server_asks_for_is_capped_by_patience(connect, script, volume):

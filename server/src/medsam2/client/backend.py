@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ class RemoteBackend(Backend):
         token: the server's.
         ca_file: PEM file of the authorities to trust, in place of the usual ones.
         patience_s: how long to go on without progress.
+        is_alive: False once the server is known to have ended, so that nobody waits for it; for those
+            who started it. Called from any thread.
         http: whose adapters send the requests, one at a time; None takes connections of its own.
         allow_http: whether another machine may be reached without encryption.
 
@@ -52,12 +55,14 @@ class RemoteBackend(Backend):
         *,
         ca_file: Path | None = None,
         patience_s: float = 60.0,
+        is_alive: Callable[[], bool] = lambda: True,
         http: requests.Session | None = None,
         allow_http: bool = False,
     ) -> None:
         address = Address.parse(url, allow_http=allow_http)
         self._transport = Transport(address, token, ca_file=ca_file, session=http)
-        self._host = Host(Link(self._transport, patience_s), loopback=address.loopback)
+        link = Link(self._transport, patience_s, is_alive)
+        self._host = Host(link, loopback=address.loopback)
         self._closed = False
 
     def __repr__(self) -> str:

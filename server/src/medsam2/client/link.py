@@ -57,18 +57,24 @@ class Link:
     Args:
         transport: sends them once.
         patience_s: how long to go on without progress.
+        is_alive: whether the server may still answer; asked before each wait for it.
     """
 
-    def __init__(self, transport: Transport, patience_s: float) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        patience_s: float,
+        is_alive: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._transport = transport
-        self._patience_s = patience_s
+        self._patience_s, self._is_alive = patience_s, is_alive
 
     def __repr__(self) -> str:
         return f"Link({self._transport.address.url!r})"
 
     def patience(self, stop: threading.Event | None = None) -> Patience:
         """For something that takes several requests."""
-        return Patience(self._patience_s, stop)
+        return Patience(self._patience_s, stop, self._is_alive)
 
     def ask(self, kind: type[Message], call: Call, stop: threading.Event | None = None) -> Message:
         """Sends a request until a message answers it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Callable
 
 from medsam2.core.errors import CancelledError, ServerError
 
@@ -22,10 +23,16 @@ class Patience:
     Args:
         seconds: without progress, before the last error is raised.
         stop: ends pauses at once.
+        is_alive: False once waiting is in vain, which ends patience at once.
     """
 
-    def __init__(self, seconds: float, stop: threading.Event | None = None) -> None:
-        self._seconds = seconds
+    def __init__(
+        self,
+        seconds: float,
+        stop: threading.Event | None = None,
+        is_alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._seconds, self._is_alive = seconds, is_alive
         self._stop = stop or threading.Event()
         self.progress()
 
@@ -52,7 +59,7 @@ class Patience:
             CancelledError: stopped.
         """
         left = self._deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 or not self._is_alive():
             raise error
         delay = self._pause_s * (0.5 + secrets.randbelow(512) / 1024)
         if wanted_s is not None:
