@@ -61,10 +61,7 @@ class Link:
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        patience_s: float,
-        is_alive: Callable[[], bool] = lambda: True,
+        self, transport: Transport, patience_s: float, is_alive: Callable[[], bool]
     ) -> None:
         self._transport = transport
         self._patience_s, self._is_alive = patience_s, is_alive
@@ -74,7 +71,7 @@ class Link:
 
     def patience(self, stop: threading.Event | None = None) -> Patience:
         """For something that takes several requests."""
-        return Patience(self._patience_s, stop, self._is_alive)
+        return Patience(self._patience_s, self._is_alive, stop)
 
     def ask(self, kind: type[Message], call: Call, stop: threading.Event | None = None) -> Message:
         """Sends a request until a message answers it.

@@ -22,15 +22,15 @@ class Patience:
 
     Args:
         seconds: without progress, before the last error is raised.
-        stop: ends pauses at once.
         is_alive: False once waiting is in vain, which ends patience at once.
+        stop: ends pauses at once.
     """
 
     def __init__(
         self,
         seconds: float,
+        is_alive: Callable[[], bool],
         stop: threading.Event | None = None,
-        is_alive: Callable[[], bool] = lambda: True,
     ) -> None:
         self._seconds, self._is_alive = seconds, is_alive
         self._stop = stop or threading.Event()
