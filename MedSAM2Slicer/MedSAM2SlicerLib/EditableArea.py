@@ -71,12 +71,17 @@ def _bySegments(
     return None
 
 
+def overwrites(editorNode: vtk.vtkObject) -> bool:
+    """Whether the user lets a segment take voxels from others."""
+    return bool(editorNode.GetOverwriteMode() != editorNode.OverwriteNone)
+
+
 def overwritten(editorNode: vtk.vtkObject, bridge: SegmentationBridge) -> list[str]:
     """The segments that a segment may take voxels from: none, the visible ones or all."""
-    mode = editorNode.GetOverwriteMode()
-    if mode == editorNode.OverwriteNone:
+    if not overwrites(editorNode):
         return []
-    return _among(bridge, visibleOnly=mode != editorNode.OverwriteAllSegments)
+    every = editorNode.GetOverwriteMode() == editorNode.OverwriteAllSegments
+    return _among(bridge, visibleOnly=not every)
 
 
 def _among(bridge: SegmentationBridge, *, visibleOnly: bool) -> list[str]:

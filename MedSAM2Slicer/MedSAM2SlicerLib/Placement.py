@@ -17,7 +17,7 @@ import vtk
 import slicer
 
 from . import PromptNodes
-from .VolumeBridge import cornersOf
+from .VolumeBridge import cornersOf, spacingOf
 
 if TYPE_CHECKING:
     from medsam2.core.geometry import SliceAxis
@@ -141,7 +141,7 @@ def alignBox(
             middle_ijk[flat], reach_ijk[flat] = round(middle_ijk[flat]), 0.0
         else:
             depth = _meanSide(corners_ijk, volume) / 2
-            reach_ijk[flat] = max(reach_ijk[flat], depth / _spacing_ijk(volume)[flat])
+            reach_ijk[flat] = max(reach_ijk[flat], depth / spacingOf(volume)[flat])
     limit_ijk = np.array(volume.shape_kji[::-1]) - 0.5
     # The voxels that were clicked belong to the box.
     low_ijk = np.maximum(np.round(middle_ijk - reach_ijk) - 0.5, -0.5)
@@ -152,25 +152,20 @@ def alignBox(
 def _axisAlong(direction_ras: np.ndarray, at_ras: np.ndarray, volume: VolumeBridge) -> int:
     """The place in ``ijk`` of the index axis that runs most along a direction."""
     start_ijk, end_ijk = volume.rasToIjk([at_ras, at_ras + direction_ras])
-    return int(np.argmax(np.abs(end_ijk - start_ijk) * _spacing_ijk(volume)))
+    return int(np.argmax(np.abs(end_ijk - start_ijk) * spacingOf(volume)))
 
 
 def _meanSide(corners_ijk: np.ndarray, volume: VolumeBridge) -> float:
     """The mean of a rectangle's two sides in mm."""
-    steps_mm = (corners_ijk[1:3] - corners_ijk[:2]) * _spacing_ijk(volume)
+    steps_mm = (corners_ijk[1:3] - corners_ijk[:2]) * spacingOf(volume)
     return float(np.linalg.norm(steps_mm, axis=1).mean())
-
-
-def _spacing_ijk(volume: VolumeBridge) -> np.ndarray:
-    return np.linalg.norm(volume.affine_ijk_to_ras[:3, :3], axis=0)
 
 
 def placeBox(
     roi: vtk.vtkObject, volume: VolumeBridge, low_ijk: np.ndarray, high_ijk: np.ndarray
 ) -> None:
     """Puts a ROI around continuous voxel indices, aligned with the volume, under its transform."""
-    affine = volume.affine_ijk_to_ras
-    spacing = _spacing_ijk(volume)
+    affine, spacing = volume.affine_ijk_to_ras, spacingOf(volume)
     objectToNode = np.eye(4)
     objectToNode[:3, :3] = affine[:3, :3] / spacing
     if np.linalg.det(objectToNode[:3, :3]) < 0:

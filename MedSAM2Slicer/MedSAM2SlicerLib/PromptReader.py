@@ -15,6 +15,7 @@ import vtk
 
 from . import PromptNodes
 from .PromptNodes import KIND
+from .VolumeBridge import spacingOf
 
 if TYPE_CHECKING:
     from medsam2.core.geometry import SliceAxis
@@ -115,7 +116,7 @@ def _turnedIntoSlice(ends_ijk: np.ndarray, volume: VolumeBridge, axis: SliceAxis
 
     It is moved no further than it must to lie in the volume, along the one that needs less of it.
     """
-    spacing_ijk = np.linalg.norm(volume.affine_ijk_to_ras[:3, :3], axis=0)
+    spacing_ijk = spacingOf(volume)
     half_mm, middle_ijk = math.dist(*(ends_ijk * spacing_ijk)) / 2, ends_ijk.mean(axis=0)
     turned = []
     for position in reversed(axis.rc_positions_ijk):
@@ -168,7 +169,7 @@ def _deepened(
     low_ijk: np.ndarray, high_ijk: np.ndarray, volume: VolumeBridge, axis: SliceAxis
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ends of an outline that was drawn across the slices, given a depth."""
-    spacing_ijk = np.linalg.norm(volume.affine_ijk_to_ras[:3, :3], axis=0)
+    spacing_ijk = spacingOf(volume)
     sides_mm, middle_ijk = (high_ijk - low_ijk) * spacing_ijk, (low_ijk + high_ijk) / 2
     flat = min(axis.rc_positions_ijk, key=lambda position: sides_mm[position])
     depth_mm = np.delete(sides_mm, flat).mean()

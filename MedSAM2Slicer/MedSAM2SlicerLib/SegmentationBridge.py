@@ -250,15 +250,10 @@ class SegmentationBridge:
 
     def _take(self, segmentId: str, axis: SliceAxis, index: int, added_rc: np.ndarray) -> None:
         """Takes pixels from the other segments: from all, or from the visible ones."""
-        for other in overwritten(self._editorNode, self):
+        for other in set(overwritten(self._editorNode, self)) - {segmentId}:
             taken_rc = self.readSlice(other, axis, index) & added_rc
-            if other != segmentId and taken_rc.any():
+            if taken_rc.any():
                 self._writeInPlace(other, axis, index, taken_rc, ~taken_rc)
-
-
-def overwrites(editorNode: vtk.vtkObject) -> bool:
-    """Whether the user lets a segment take voxels from others."""
-    return bool(editorNode.GetOverwriteMode() != editorNode.OverwriteNone)
 
 
 def stampOf(node: vtk.vtkObject, segmentId: str) -> Any:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from medsam2.core.geometry import BoxIJK, SliceAxis
     from medsam2.core.volume import Volume
 
+    from .CineBridge import CineBridge
+
 OBLIQUE_DEGREES = 5.0
 """Slice views that are turned further than this against the voxels are reported."""
 
@@ -156,8 +158,7 @@ class VolumeBridge:
         sliceToRas = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
         origin_ras, normal_ras = sliceToRas[:3, 3], sliceToRas[:3, 2]
         at_ijk, ahead_ijk = self.rasToIjk([origin_ras, origin_ras + normal_ras])
-        spacing_ijk = np.linalg.norm(self.affine_ijk_to_ras[:3, :3], axis=0)
-        direction = (ahead_ijk - at_ijk) * spacing_ijk
+        direction = (ahead_ijk - at_ijk) * spacingOf(self)
         direction /= np.linalg.norm(direction)
         position = int(np.argmax(np.abs(direction)))
         degrees = math.degrees(math.acos(min(1.0, abs(direction[position]))))
@@ -175,6 +176,13 @@ class VolumeBridge:
         middle_ijk = [(i - 1) / 2, (j - 1) / 2, (k - 1) / 2]
         middle_ijk[axis.ijk_position] = index
         return self.ijkToRas(middle_ijk)
+
+
+def spacingOf(volume: VolumeBridge | CineBridge) -> tuple[float, float, float]:
+    """Voxel size in mm along i, j and k."""
+    from medsam2.core.geometry import spacing_ijk
+
+    return spacing_ijk(volume.affine_ijk_to_ras)
 
 
 def checkComponents(voxels: np.ndarray, name: str) -> None:

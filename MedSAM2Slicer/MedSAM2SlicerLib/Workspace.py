@@ -15,11 +15,13 @@ import vtk
 
 from . import PromptNodes, SegmentTags
 from .Bridges import bridges
+from .EditableArea import overwrites
 from .History import SliceKey, Step
 from .PromptReader import readPrompts
 from .PromptStore import Snapshot
-from .SegmentationBridge import dropSurfaces, overwrites, showSurfaces
+from .SegmentationBridge import dropSurfaces, showSurfaces
 from .SliceMemory import Frozen, SliceMemory, checksum, freeze, thaw
+from .VolumeBridge import spacingOf
 
 if TYPE_CHECKING:
     from medsam2.core.geometry import SliceAxis
@@ -134,8 +136,7 @@ class Workspace:
     @property
     def spacing_ijk(self) -> tuple[float, float, float]:
         """Voxel size in mm along i, j and k."""
-        i, j, k = np.linalg.norm(self.volume.affine_ijk_to_ras[:3, :3], axis=0)
-        return float(i), float(j), float(k)
+        return spacingOf(self.volume)
 
     @property
     def spacing_rc(self) -> tuple[float, float]:
