@@ -134,7 +134,9 @@ def full_tmpfs(folder: Path, free: int) -> Iterator[SmallDisk]:
         ballast.write_bytes(bytes(4 * MIB - free))
         yield SmallDisk(folder, ballast=ballast)
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        unmount = ["umount", str(folder)]
+        # The last process of a server that has ended may still be about to leave the folder.
+        wait_until(lambda: subprocess.run(unmount, check=False).returncode == 0, 10)
 
 
 # Processes
